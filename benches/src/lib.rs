@@ -1,0 +1,22 @@
+//! What pobj costs, measured against what the machine allows.
+//!
+//! The program `compare` prints one row for each budget of the design. A row's figure stands beside a *limit*: the
+//! bare operation that no design can undercut (a raw pointer, a durable write, `malloc`), measured in the same run and
+//! interleaved with it, so that a noisy machine disturbs both alike. Figures are medians.
+//!
+//! [`rows`] holds the rows by theme, each a small function whose documentation says what is measured and what the
+//! limit is. [`mod@bench`] is what they work with, [`report`] what they give back, [`types`] and [`fill`] what is in the
+//! pools, [`bare`] the operations without pobj, [`corpus`] text to index, [`counting`] an allocator that counts. The criterion benches share all of it.
+
+pub mod bare;
+pub mod bench;
+pub mod corpus;
+pub mod counting;
+pub mod fill;
+pub mod report;
+pub mod rows;
+pub mod timing;
+pub mod types;
+
+/// What any step of a benchmark may fail with.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

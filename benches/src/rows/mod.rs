@@ -1,0 +1,43 @@
+//! The rows by theme. A group is one function that measures and gives one or a few rows.
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::report::Row;
+
+pub mod chase;
+pub mod commit;
+pub mod eventual;
+pub mod group;
+pub mod heap;
+pub mod map;
+pub mod open;
+pub mod recover;
+pub mod validate;
+pub mod wordindex;
+
+/// Rows that are measured together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// What `--row` selects them by, besides parts of their own names.
+    pub name: &'static str,
+    /// Measures them.
+    pub run: fn(&Bench) -> Result<Vec<Row>>,
+}
+
+/// Every group, in the order of the design's table.
+pub const ALL: &[Group] = &[
+    Group { name: "chase", run: chase::rows },
+    Group { name: "commit", run: commit::rows },
+    Group { name: "group-commit", run: group::rows },
+    Group { name: "eventual", run: eventual::rows },
+    Group { name: "checkpoint", run: eventual::checkpoint_rows },
+    Group { name: "alloc", run: heap::alloc_rows },
+    Group { name: "map", run: map::rows },
+    Group { name: "bytes", run: heap::bytes_rows },
+    Group { name: "new-pool", run: open::new_pool_rows },
+    Group { name: "open-trusted", run: open::trusted_rows },
+    Group { name: "validate-small", run: validate::small_rows },
+    Group { name: "validate-dense", run: validate::dense_rows },
+    Group { name: "recovery", run: recover::rows },
+    Group { name: "wordindex", run: wordindex::rows },
+];

@@ -1,0 +1,223 @@
+//! The one error type. Each variant is one cause and carries what a person needs to act on it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Result of every fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, where, and what was expected.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation.
+    Io {
+        /// What was being done, for example `"grow the pool file"`.
+        doing: &'static str,
+        /// The file, where one is known.
+        path: Option<PathBuf>,
+        /// The system's own error.
+        source: io::Error,
+    },
+    /// The file is missing.
+    NotFound {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// `create` found a file at its path.
+    AlreadyExists {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// Another handle, in this process or another, owns the pool.
+    Locked {
+        /// The pool file.
+        path: PathBuf,
+    },
+    /// The address range that the pool's pointers need is in use in this process.
+    AddressTaken {
+        /// First address of the range.
+        base: u64,
+        /// Length of the range in bytes.
+        len: u64,
+    },
+    /// The file is not a pool: its first bytes are not a pool header.
+    NotAPool {
+        /// Where the file came from.
+        path: PathBuf,
+        /// What was found instead, in words.
+        found: String,
+    },
+    /// The pool was written by a newer or foreign format.
+    UnsupportedFormat {
+        /// What does not fit, for example `"format version"` or `"incompatible features"`.
+        what: &'static str,
+        /// The value in the file.
+        found: u64,
+        /// The value, or the highest value, that this program supports.
+        supported: u64,
+    },
+    /// The file contradicts itself at the given place.
+    Corrupt {
+        /// What is wrong there.
+        what: String,
+        /// Offset in bytes from the start of the pool.
+        offset: u64,
+    },
+    /// The pool holds other types than the program expects. One line for each difference.
+    SchemaMismatch {
+        /// For example `Account.age: u32 in the pool, u64 in the program`.
+        differences: Vec<String>,
+    },
+    /// The pool has no room left for the request and may not grow further; the transaction is rolled back.
+    PoolFull {
+        /// Bytes that were asked for.
+        requested: u64,
+        /// The pool's largest permitted length in bytes.
+        max_len: u64,
+    },
+    /// An earlier write or sync failed, so what is durable is unknown (assumption M5). Reopen the pool to recover.
+    Poisoned,
+    /// A transaction on this pool is already running on this thread.
+    Nested,
+    /// This thread holds a read guard of the pool, so a transaction on it could never start.
+    ReadGuardHeld,
+    /// The process was forked after the pool was opened; only the process that opened a pool may use it.
+    Forked,
+    /// An option has a value that cannot work.
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// Why the value cannot work, and which values can.
+        reason: String,
+    },
+    /// A request that no pool can satisfy, such as a length beyond `u64`.
+    TooLarge {
+        /// Bytes that were asked for.
+        requested: u64,
+    },
+    /// A place beyond the end of a collection was named.
+    OutOfRange {
+        /// The place that was asked for.
+        index: u64,
+        /// What the collection holds.
+        len: u64,
+    },
+    /// A place inside a character, or beyond the end of a string, was named.
+    NotCharBoundary {
+        /// The byte that was asked for.
+        index: u64,
+        /// Length of the string in bytes.
+        len: u64,
+    },
+    /// The transaction's closure gave up with an error of its own.
+    Aborted(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps the caller's own error, to abort a transaction with it.
+    ///
+    /// ```
+    /// let error = pobj::Error::abort("the account is overdrawn");
+    /// assert_eq!(error.to_string(), "transaction aborted: the account is overdrawn");
+    /// ```
+    pub fn abort(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Aborted(reason.into())
+    }
+
+    /// An [`Error::Corrupt`] at `offset`.
+    pub(crate) fn corrupt(what: impl Into<String>, offset: u64) -> Self {
+        Self::Corrupt { what: what.into(), offset }
+    }
+
+    /// An [`Error::Io`] without a path.
+    pub(crate) fn io(doing: &'static str, source: impl Into<io::Error>) -> Self {
+        Self::Io { doing, path: None, source: source.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { doing, path: Some(path), source } => {
+                write!(f, "cannot {doing} ({}): {source}", path.display())
+            }
+            Self::Io { doing, path: None, source } => write!(f, "cannot {doing}: {source}"),
+            Self::NotFound { path } => write!(f, "no pool at {}", path.display()),
+            Self::AlreadyExists { path } => {
+                write!(f, "{} exists; open it, or create the pool under another name", path.display())
+            }
+            Self::Locked { path } => write!(
+                f,
+                "{} is open elsewhere; one process at a time owns a pool (close the other handle first)",
+                path.display()
+            ),
+            Self::AddressTaken { base, len } => write!(
+                f,
+                "the pool needs the addresses {base:#x}..{:#x}, which this process already uses \
+                 (is a copy of this pool open?)",
+                base.saturating_add(*len)
+            ),
+            Self::NotAPool { path, found } => {
+                write!(f, "{} is not a pobj pool: {found}", path.display())
+            }
+            Self::UnsupportedFormat { what, found, supported } => write!(
+                f,
+                "the pool's {what} is {found:#x}, this program supports {supported:#x}; use a newer pobj"
+            ),
+            Self::Corrupt { what, offset } => write!(f, "the pool is damaged at offset {offset:#x}: {what}"),
+            Self::SchemaMismatch { differences } => {
+                write!(f, "the pool's types are not the program's:")?;
+                for difference in differences {
+                    write!(f, "\n  {difference}")?;
+                }
+                Ok(())
+            }
+            Self::PoolFull { requested, max_len } => write!(
+                f,
+                "the pool is full: {requested} bytes do not fit under its max_size of {max_len} bytes \
+                 (free something, or create the pool with a larger max_size)"
+            ),
+            Self::Poisoned => write!(
+                f,
+                "an earlier write to the pool failed, so what is durable is unknown; reopen the pool to recover"
+            ),
+            Self::Nested => write!(
+                f,
+                "a transaction on this pool is already running on this thread; pass its `tx` down instead"
+            ),
+            Self::ReadGuardHeld => {
+                write!(f, "this thread holds a read guard of the pool; drop it before starting a transaction")
+            }
+            Self::Forked => write!(f, "the pool was opened before a fork; open it in this process"),
+            Self::InvalidOption { option, reason } => write!(f, "option `{option}`: {reason}"),
+            Self::TooLarge { requested } => write!(f, "{requested} bytes can never fit in a pool"),
+            Self::OutOfRange { index, len } => {
+                write!(f, "place {index} is beyond the end of a collection with {len} elements")
+            }
+            Self::NotCharBoundary { index, len } => write!(
+                f,
+                "byte {index} is not between two characters of a string of {len} bytes (see str::is_char_boundary)"
+            ),
+            Self::Aborted(reason) => write!(f, "transaction aborted: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Aborted(reason) => Some(reason.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    /// For the caller's own I/O inside a transaction.
+    fn from(error: io::Error) -> Self {
+        Self::Aborted(Box::new(error))
+    }
+}

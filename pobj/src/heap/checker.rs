@@ -1,0 +1,197 @@
+//! What the heap answers to a walk over all reachable objects: is this a block, and is it claimed only once?
+//!
+//! The checker starts from a copy of every bitmap, one atomic bit for each allocated block. Claiming a block clears its
+//! bit, so a second claim and a claim of a block that is not allocated are the same test, one atomic operation, and
+//! the bits that are left at the end are the blocks that nothing reaches.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::layout::geometry::CHUNK;
+use crate::layout::visit::{Blocks, Invalid};
+use crate::media::Image;
+
+use super::Heap;
+use super::classes::CLASSES;
+use super::slots::bitmap_word;
+use super::table::State;
+
+/// Allocated blocks that no walk reached: leaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unreached {
+    /// Number of blocks, large objects included.
+    pub(crate) blocks: u64,
+    /// Their size.
+    pub(crate) bytes: u64,
+}
+
+/// The committed blocks of a heap that is not in use meanwhile. Any number of threads may claim.
+pub(crate) struct BlockChecker<'a> {
+    heap: &'a Heap,
+    image: &'a Image,
+    /// Offset in the pool and base address of chunk 0.
+    heap_addr: u64,
+    /// For each chunk where its bits begin in `unclaimed`: the words of a run, or the one word of a large object.
+    first_word: Vec<u32>,
+    unclaimed: Vec<AtomicU64>,
+}
+
+/// One block, found by its address.
+struct Found<'a> {
+    word: &'a AtomicU64,
+    bit: u64,
+    len: u64,
+}
+
+impl Heap {
+    /// A checker of the blocks that are allocated in the image. No reservation may be open.
+    pub(crate) fn blocks<'a>(&'a self, image: &'a Image) -> BlockChecker<'a> {
+        let mut unclaimed = Vec::new();
+        let mut first_word = Vec::with_capacity(self.table.len());
+        for (chunk, entry) in self.table.iter().enumerate() {
+            first_word.push(unclaimed.len() as u32);
+            match entry.state() {
+                State::Run => {
+                    let run = self.runs.get(entry.number());
+                    let Some((run, slot)) = run.zip(self.slot_offset(chunk as u32)) else {
+                        continue;
+                    };
+                    let info = run.info();
+                    unclaimed.extend((0..info.words).map(|word| {
+                        AtomicU64::new(image.load_u64(bitmap_word(slot, word)) & info.valid_bits(word))
+                    }));
+                }
+                State::Large => unclaimed.push(AtomicU64::new(1)),
+                _ => {}
+            }
+        }
+        let heap_addr = image.base() + self.place.heap_start;
+        BlockChecker { heap: self, image, heap_addr, first_word, unclaimed }
+    }
+}
+
+impl BlockChecker<'_> {
+    /// Blocks that nobody has claimed.
+    pub(crate) fn unreached(&self) -> Unreached {
+        let mut unreached = Unreached::default();
+        for (chunk, entry) in self.heap.table.iter().enumerate() {
+            let first = self.first_word[chunk] as usize;
+            let (words, size) = match entry.state() {
+                State::Run => {
+                    let Some(run) = self.heap.runs.get(entry.number()) else {
+                        continue;
+                    };
+                    (run.info().words as usize, u64::from(run.info().size))
+                }
+                State::Large => (1, u64::from(entry.number()) * CHUNK),
+                _ => continue,
+            };
+            for word in self.unclaimed.iter().skip(first).take(words) {
+                let blocks = u64::from(word.load(Ordering::Relaxed).count_ones());
+                unreached.blocks += blocks;
+                unreached.bytes += blocks * size;
+            }
+        }
+        unreached
+    }
+
+    /// The block that begins at `addr`, allocated or not.
+    #[inline]
+    fn find(&self, addr: u64) -> Option<Found<'_>> {
+        let within_heap = addr.checked_sub(self.heap_addr)?;
+        let chunk = (within_heap / CHUNK) as usize;
+        let within = (within_heap % CHUNK) as u32;
+        let entry = self.heap.table.get(chunk)?;
+        let first = *self.first_word.get(chunk)? as usize;
+        match entry.state() {
+            State::Run => {
+                let info = self.heap.runs.get(entry.number())?.info();
+                let block = info.block_at(within)?;
+                let word = self.unclaimed.get(first + block as usize / 64)?;
+                Some(Found { word, bit: 1 << (block % 64), len: u64::from(info.size) })
+            }
+            State::Large if within == 0 => Some(Found {
+                word: self.unclaimed.get(first)?,
+                bit: 1,
+                len: u64::from(entry.number()) * CHUNK,
+            }),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn check(&self, addr: u64, len: u64, align: u64) -> Result<Found<'_>, Invalid> {
+        match self.find(addr) {
+            Some(found) if found.len >= len && addr.is_multiple_of(align.max(1)) => Ok(found),
+            Some(found) => Err(self.misfit(addr, len, align, found.len)),
+            None => Err(self.stray(addr)),
+        }
+    }
+
+    #[cold]
+    fn misfit(&self, addr: u64, len: u64, align: u64, block: u64) -> Invalid {
+        if block < len {
+            return Invalid::new(format!("a block of {block} bytes is said to hold {len}"), addr);
+        }
+        Invalid::new(format!("a block is not aligned to {align}"), addr)
+    }
+
+    #[cold]
+    fn stray(&self, addr: u64) -> Invalid {
+        let (first, last) = (self.heap_addr, self.image.base() + self.heap.heap_len());
+        if (first..last).contains(&addr) {
+            return Invalid::new("a pointer does not lead to the start of a block", addr);
+        }
+        Invalid::new(format!("a pointer leads to {addr:#x}, outside the heap"), addr)
+    }
+
+    /// Whether the image says that a block is allocated: it is not changed by claims.
+    fn is_allocated(&self, addr: u64) -> bool {
+        let Some((chunk, within)) =
+            addr.checked_sub(self.image.base()).and_then(|o| self.heap.place.locate(o))
+        else {
+            return false;
+        };
+        let Some(entry) = self.heap.table.get(chunk) else {
+            return false;
+        };
+        if entry.state() != State::Run {
+            return entry.state() == State::Large && within == 0;
+        }
+        let Some(run) = self.heap.runs.get(entry.number()) else {
+            return false;
+        };
+        let block = CLASSES[usize::from(run.class)].block_at(within);
+        let Some((block, slot)) = block.zip(self.heap.slot_offset(chunk as u32)) else {
+            return false;
+        };
+        self.image.load_u64(bitmap_word(slot, block / 64)) >> (block % 64) & 1 == 1
+    }
+
+    #[cold]
+    fn refused(&self, addr: u64) -> Invalid {
+        if self.is_allocated(addr) {
+            return Invalid::new("a block has two owners", addr);
+        }
+        Invalid::new("a pointer leads to a block that is not allocated", addr)
+    }
+}
+
+impl Blocks for BlockChecker<'_> {
+    #[inline]
+    fn claim(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid> {
+        let found = self.check(addr, len, align)?;
+        // Relaxed: a claim orders nothing but the other claims of the same block.
+        if found.word.fetch_and(!found.bit, Ordering::Relaxed) & found.bit == 0 {
+            return Err(self.refused(addr));
+        }
+        Ok(())
+    }
+
+    fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid> {
+        self.check(addr, len, align)?;
+        if !self.is_allocated(addr) {
+            return Err(self.refused(addr));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! The checkpoint: home catches up with the journal, then the ring's head moves.
+//!
+//! Only durable records are applied, so home never runs ahead of the journal. Home is synced before the head's
+//! slot is written (J9), and the ring's space is reused only after that slot is durable. The superblock
+//! carries the id of the last transaction that home may hold; recovery compares it with what the journal can
+//! replay, so a lost slot cannot roll home back unseen.
+
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::apply::Applier;
+use super::record::{self, Entry, Kind};
+use super::ring::{Journal, Ring, count};
+use super::spill::Spill;
+use super::state::RingState;
+use crate::ground::error::{Error, Result};
+use crate::layout::geometry::HOME_TXID;
+
+/// How long an `Eventual` transaction may wait for its background sync.
+const SYNC_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Records on their way home, copied out of the mirror so that commits go on meanwhile.
+struct Batch {
+    bytes: Vec<u8>,
+    spills: Vec<Spill>,
+    txid: u64,
+    head: u64,
+}
+
+impl Journal {
+    /// Makes everything ordered durable, brings home up to date and empties the ring so far.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        let mut ring = self.lock();
+        let target = ring.last_txid;
+        loop {
+            self.check_poison()?;
+            if ring.state.txid >= target {
+                return Ok(());
+            }
+            if ring.checkpointing || ring.flushing {
+                ring = self.wait(ring);
+            } else if ring.durable_txid < target {
+                ring = self.flush(ring)?;
+            } else {
+                break;
+            }
+        }
+        let batch = self.take_batch(&mut ring);
+        let mut state = ring.state;
+        drop(ring);
+        let outcome = self.bring_home(&batch).and_then(|()| {
+            state.head = batch.head;
+            state.txid = batch.txid;
+            state.store(&*self.media, self.salt.pool_id)
+        });
+        if let (Ok(()), Some(spill)) = (&outcome, batch.spills.first()) {
+            // Failing only leaves the file longer than it needs to be; open cuts it.
+            let _ = self.media.truncate(spill.restore_len);
+        }
+        self.finish_checkpoint(state, outcome)
+    }
+
+    fn take_batch(&self, ring: &mut Ring) -> Batch {
+        ring.checkpointing = true;
+        let durable = ring.marks.partition_point(|mark| mark.txid <= ring.durable_txid);
+        let mut bytes = Vec::new();
+        let mut txid = ring.state.txid;
+        for mark in ring.marks.range(..durable) {
+            let at = (mark.position % self.len) as usize;
+            bytes.extend_from_slice(&ring.mirror[at..at + mark.len as usize]);
+            txid = mark.txid;
+        }
+        let spills = ring.spills.iter().filter(|spill| spill.txid <= txid).cloned().collect();
+        let head = ring.marks.get(durable).map_or(ring.tail, |next| next.position);
+        Batch { bytes, spills, txid, head }
+    }
+
+    fn bring_home(&self, batch: &Batch) -> Result<()> {
+        let mut applier = Applier::new(&*self.media);
+        let mut spills = batch.spills.iter();
+        let mut rest = batch.bytes.as_slice();
+        while let Some(len) = record::plausible_len(rest, self.salt.pool_id) {
+            let kind = if rest[36] == Kind::Spill as u8 { Kind::Spill } else { Kind::Body };
+            let body = match kind {
+                Kind::Body => &rest[record::HEADER_LEN..len],
+                Kind::Spill => match spills.next() {
+                    Some(spill) => bytemuck::cast_slice(&spill.body),
+                    None => return Err(Error::Poisoned),
+                },
+            };
+            for entry in record::entries(body) {
+                applier.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
+            }
+            rest = &rest[len.next_multiple_of(record::RECORD_ALIGN as usize)..];
+        }
+        applier.add(Entry::Words { offset: HOME_TXID, words: &batch.txid.to_le_bytes() })?;
+        applier.write_out()?;
+        self.media.sync()
+    }
+
+    fn finish_checkpoint(&self, state: RingState, outcome: Result<()>) -> Result<()> {
+        let mut ring = self.lock();
+        ring.checkpointing = false;
+        match &outcome {
+            Ok(()) => {
+                ring.state = state;
+                let gone = ring.marks.partition_point(|mark| mark.txid <= state.txid);
+                ring.marks.drain(..gone);
+                ring.spills.retain(|spill| spill.txid > state.txid);
+                count(&self.counters.checkpoints, 1);
+            }
+            Err(_) => self.poison(),
+        }
+        self.announce(&ring);
+        outcome
+    }
+
+    /// Checkpoints everything and notes that the ring is empty, so that the next open need not scan it.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.checkpoint()?;
+        let mut ring = self.lock();
+        let mut state = ring.state;
+        if state.clean == 1 {
+            return Ok(());
+        }
+        state.clean = 1;
+        state.store(&*self.media, self.salt.pool_id)?;
+        ring.state = state;
+        Ok(())
+    }
+
+    /// What the background thread does next: `false` when it is to end.
+    fn background_step(&self) -> bool {
+        let mut ring = self.lock();
+        if ring.stopping || self.check_poison().is_err() {
+            return false;
+        }
+        if self.is_half_full(&ring) {
+            drop(ring);
+            // A failure has poisoned the journal; the committers report it.
+            return self.checkpoint().is_ok();
+        }
+        if ring.durable_txid == ring.last_txid {
+            ring.background_idle = true;
+            drop(self.work.wait(ring).unwrap_or_else(PoisonError::into_inner));
+            return true;
+        }
+        let before = ring.last_txid;
+        let (ring, _) = self.work.wait_timeout(ring, SYNC_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+        if ring.durable_txid < before && !ring.flushing && !ring.stopping && !self.is_half_full(&ring) {
+            return self.flush(ring).is_ok();
+        }
+        true
+    }
+}
+
+/// The thread that syncs `Eventual` transactions and makes checkpoints; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Background {
+    journal: Arc<Journal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    pub(crate) fn start(journal: Arc<Journal>) -> Result<Self> {
+        let worker = journal.clone();
+        let thread = std::thread::Builder::new()
+            .name("pobj-checkpoint".into())
+            .spawn(move || while worker.background_step() {})
+            .map_err(|error| Error::io("start the checkpoint thread", error))?;
+        Ok(Self { journal, thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.journal.lock().stopping = true;
+        self.journal.work.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // The thread does not panic; were it to, its journal is poisoned no less.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The record: one committed transaction as bytes.
+//!
+//! ```text
+//!  0  checksum   u64   XXH3 over bytes 8..len, seeded by pool, epoch salt and position (J2)
+//!  8  txid       u64   consecutive
+//! 16  horizon    u64   every transaction up to this one was durable when this record was made (J3)
+//! 24  pool id    u64
+//! 32  len        u32   bytes of the record, header included, padding excluded
+//! 36  kind       u32   1 = body follows, 2 = body is in a spill extent
+//! 40  body       entries, whole words
+//! ..  zeros to a multiple of 64
+//! ```
+//!
+//! An entry is a head word (bits 0..45 word index, 45..48 kind, 48..64 count) and its payload:
+//! `WORDS` count words; `ZEROS` nothing, or with count 0 one word that holds the count.
+//!
+//! Entries are absolute (J1): bits that the allocator sets or clears are recorded as the resulting word, which
+//! is known because records are made in commit order. Home can so be written without reading it, and a later
+//! entry simply wins.
+
+use crate::ground::checksum::{checksum, mix};
+
+/// Bytes of a record's header.
+pub(crate) const HEADER_LEN: usize = 40;
+/// Records start and end at multiples of this many bytes (a cache line).
+pub(crate) const RECORD_ALIGN: u64 = 64;
+
+const KIND_WORDS: u64 = 1;
+const KIND_ZEROS: u64 = 2;
+const INDEX_BITS: u32 = 45;
+const COUNT_MAX: u64 = u16::MAX as u64;
+/// Shorter runs of zero words are cheaper as plain words.
+const ZEROS_WORTH: usize = 3;
+
+/// How a record holds its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The entries follow the header.
+    Body = 1,
+    /// The header is followed by the place of the entries outside the ring.
+    Spill = 2,
+}
+
+/// A record's header, decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) txid: u64,
+    pub(crate) horizon: u64,
+    pub(crate) len: usize,
+    pub(crate) kind: Kind,
+}
+
+/// What salts a record's checksum: where the record must lie to count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Salt {
+    pub(crate) pool_id: u64,
+    /// New at each open, so that what an earlier open left behind in the ring cannot pass.
+    pub(crate) epoch: u64,
+}
+
+impl Salt {
+    fn seed(self, position: u64) -> u64 {
+        mix(self.pool_id ^ self.epoch.rotate_left(32), position)
+    }
+}
+
+/// Length in the ring of a record with `body_words` words.
+pub(crate) fn padded_len(body_words: usize) -> u64 {
+    ((HEADER_LEN + body_words * 8) as u64).next_multiple_of(RECORD_ALIGN)
+}
+
+/// Writes a whole record into `into`, which is exactly [`padded_len`] long.
+pub(crate) fn encode(into: &mut [u8], salt: Salt, position: u64, header: Header, body: &[u64]) {
+    let len = HEADER_LEN + body.len() * 8;
+    debug_assert_eq!(header.len, len);
+    into[8..16].copy_from_slice(&header.txid.to_le_bytes());
+    into[16..24].copy_from_slice(&header.horizon.to_le_bytes());
+    into[24..32].copy_from_slice(&salt.pool_id.to_le_bytes());
+    into[32..36].copy_from_slice(&(len as u32).to_le_bytes());
+    into[36..40].copy_from_slice(&(header.kind as u32).to_le_bytes());
+    into[HEADER_LEN..len].copy_from_slice(bytemuck::cast_slice(body));
+    into[len..].fill(0);
+    let sum = checksum(salt.seed(position), &into[8..len]);
+    into[0..8].copy_from_slice(&sum.to_le_bytes());
+}
+
+fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+/// The length that a header at the start of `bytes` claims, if it can be one of this pool's at all.
+pub(crate) fn claimed_len(bytes: &[u8], pool_id: u64) -> Option<usize> {
+    if bytes.len() < HEADER_LEN || word_at(bytes, 24) != pool_id {
+        return None;
+    }
+    let len = (word_at(bytes, 32) & 0xFFFF_FFFF) as usize;
+    (len >= HEADER_LEN && len.is_multiple_of(8)).then_some(len)
+}
+
+/// The same, if so many bytes are there.
+pub(crate) fn plausible_len(bytes: &[u8], pool_id: u64) -> Option<usize> {
+    claimed_len(bytes, pool_id).filter(|len| *len <= bytes.len())
+}
+
+/// Whether a test has switched the checksum off to see that the crash harness notices.
+#[inline(always)]
+fn planted_bug() -> bool {
+    #[cfg(feature = "sim")]
+    return crate::media::sim::checksums_skipped();
+    #[cfg(not(feature = "sim"))]
+    false
+}
+
+/// The horizon that a header at the start of `bytes` claims, if it can be one of this pool's at all.
+pub(crate) fn claimed_horizon(bytes: &[u8], pool_id: u64) -> Option<u64> {
+    let plausible = bytes.len() >= HEADER_LEN && word_at(bytes, 24) == pool_id;
+    plausible.then(|| word_at(bytes, 16))
+}
+
+/// Decodes the record at the start of `bytes` if it is whole and belongs at `position`.
+pub(crate) fn decode(bytes: &[u8], salt: Salt, position: u64) -> Option<Header> {
+    let len = plausible_len(bytes, salt.pool_id)?;
+    if checksum(salt.seed(position), &bytes[8..len]) != word_at(bytes, 0) && !planted_bug() {
+        return None;
+    }
+    let kind = match word_at(bytes, 32) >> 32 {
+        1 => Kind::Body,
+        2 => Kind::Spill,
+        _ => return None,
+    };
+    Some(Header { txid: word_at(bytes, 8), horizon: word_at(bytes, 16), len, kind })
+}
+
+/// The body of a record under construction: entries in words.
+#[derive(Debug, Default)]
+pub(crate) struct Body {
+    words: Vec<u64>,
+}
+
+fn head(word_index: u64, kind: u64, count: u64) -> u64 {
+    word_index | (kind << INDEX_BITS) | (count << (INDEX_BITS + 3))
+}
+
+impl Body {
+    pub(crate) fn clear(&mut self) {
+        self.words.clear();
+        if self.words.capacity() > 1 << 20 {
+            self.words = Vec::new();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Records that the word at `offset` (a multiple of 8) is now `value`.
+    pub(crate) fn word(&mut self, offset: u64, value: u64) {
+        self.words.push(head(offset / 8, KIND_WORDS, 1));
+        self.words.push(value);
+    }
+
+    /// Records that the words from `offset` on are now `new`.
+    pub(crate) fn words_at(&mut self, offset: u64, new: &[u64]) {
+        let mut index = offset / 8;
+        for piece in new.chunks(COUNT_MAX as usize) {
+            self.words.push(head(index, KIND_WORDS, piece.len() as u64));
+            self.words.extend_from_slice(piece);
+            index += piece.len() as u64;
+        }
+    }
+
+    /// Records that `count` words from `offset` on are now zero.
+    pub(crate) fn zeros(&mut self, offset: u64, count: u64) {
+        if count <= COUNT_MAX {
+            self.words.push(head(offset / 8, KIND_ZEROS, count));
+        } else {
+            self.words.push(head(offset / 8, KIND_ZEROS, 0));
+            self.words.push(count);
+        }
+    }
+
+    /// Records all of `new`, with runs of zeros in their short form.
+    pub(crate) fn contents(&mut self, offset: u64, new: &[u64]) {
+        let mut start = 0;
+        let mut at = 0;
+        while at < new.len() {
+            if new[at] != 0 {
+                at += 1;
+                continue;
+            }
+            let zeros = new[at..].iter().take_while(|word| **word == 0).count();
+            if zeros >= ZEROS_WORTH {
+                if start < at {
+                    self.words_at(offset + start as u64 * 8, &new[start..at]);
+                }
+                self.zeros(offset + at as u64 * 8, zeros as u64);
+                start = at + zeros;
+            }
+            at += zeros;
+        }
+        if start < new.len() {
+            self.words_at(offset + start as u64 * 8, &new[start..]);
+        }
+    }
+
+    /// Records the words of `new` that differ from `old`. Two runs one equal word apart become one, because a
+    /// second head would cost as much as that word.
+    pub(crate) fn difference(&mut self, offset: u64, old: &[u64], new: &[u64]) {
+        debug_assert_eq!(old.len(), new.len());
+        let mut at = 0;
+        while at < new.len() {
+            if old[at] == new[at] {
+                at += 1;
+                continue;
+            }
+            let start = at;
+            let mut end = at + 1;
+            at = end;
+            while at < new.len() && at <= end + 1 {
+                if old[at] != new[at] {
+                    end = at + 1;
+                }
+                at += 1;
+            }
+            self.words_at(offset + start as u64 * 8, &new[start..end]);
+            at = end;
+        }
+    }
+}
+
+/// One entry of a body: absolute words at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry<'a> {
+    /// These words (little endian) from `offset` on.
+    Words { offset: u64, words: &'a [u8] },
+    /// `count` zero words from `offset` on.
+    Zeros { offset: u64, count: u64 },
+}
+
+/// Iterates over the entries of a body's bytes; `Err` at a malformed one.
+pub(crate) fn entries(body: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, &'static str>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at >= body.len() {
+            return None;
+        }
+        let entry = parse_entry(body, &mut at);
+        if entry.is_err() {
+            at = body.len();
+        }
+        Some(entry)
+    })
+}
+
+fn parse_entry<'a>(body: &'a [u8], at: &mut usize) -> Result<Entry<'a>, &'static str> {
+    let head = word_at(body, *at);
+    *at += 8;
+    let offset = (head & ((1 << INDEX_BITS) - 1)) * 8;
+    let count = head >> (INDEX_BITS + 3);
+    match (head >> INDEX_BITS) & 7 {
+        KIND_WORDS => {
+            let len = count as usize * 8;
+            let words = body.get(*at..*at + len).ok_or("an entry runs past its record")?;
+            *at += len;
+            Ok(Entry::Words { offset, words })
+        }
+        KIND_ZEROS if count == 0 => {
+            if body.len() < *at + 8 {
+                return Err("an entry runs past its record");
+            }
+            let count = word_at(body, *at);
+            *at += 8;
+            Ok(Entry::Zeros { offset, count })
+        }
+        KIND_ZEROS => Ok(Entry::Zeros { offset, count }),
+        _ => Err("an entry of unknown kind"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: Salt = Salt { pool_id: 77, epoch: 5 };
+
+    fn sample() -> Vec<u8> {
+        let body = [head(4, KIND_WORDS, 2), 1, 2];
+        let mut bytes = vec![0xEE; padded_len(body.len()) as usize];
+        let header = Header { txid: 9, horizon: 8, len: HEADER_LEN + 24, kind: Kind::Body };
+        encode(&mut bytes, SALT, 4096, header, &body);
+        bytes
+    }
+
+    fn replay(body: &[u64], memory: &mut [u64]) {
+        for entry in entries(bytemuck::cast_slice(body)) {
+            match entry.unwrap() {
+                Entry::Words { offset, words } => {
+                    for (i, word) in words.chunks(8).enumerate() {
+                        memory[offset as usize / 8 + i] = word_at(word, 0);
+                    }
+                }
+                Entry::Zeros { offset, count } => {
+                    memory[offset as usize / 8..][..count as usize].fill(0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_round_trips_only_at_its_place() {
+        let bytes = sample();
+        let header = decode(&bytes, SALT, 4096).unwrap();
+        assert_eq!((header.txid, header.horizon, header.kind), (9, 8, Kind::Body));
+        assert!(decode(&bytes, SALT, 8192).is_none(), "stale lap");
+        assert!(decode(&bytes, Salt { epoch: 6, ..SALT }, 4096).is_none(), "stale epoch");
+        assert!(decode(&bytes, Salt { pool_id: 78, ..SALT }, 4096).is_none(), "another pool");
+    }
+
+    /// Catches a checksum that leaves some byte of the record uncovered.
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let mut bytes = sample();
+        for bit in 0..(HEADER_LEN + 24) * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&bytes, SALT, 4096).is_none(), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn a_difference_replays_to_the_new_words_and_holds_only_changed_ones() {
+        let old: Vec<u64> = (0..100).collect();
+        for pattern in 0u64..512 {
+            let mut new = old.clone();
+            for bit in 0..9 {
+                if pattern >> bit & 1 == 1 {
+                    new[40 + bit] = 1000 + pattern;
+                }
+            }
+            let mut body = Body::default();
+            body.difference(0, &old, &new);
+            let mut memory = old.clone();
+            replay(body.words(), &mut memory);
+            assert_eq!(memory, new);
+            assert!(body.words().len() as u32 <= 2 * pattern.count_ones());
+        }
+    }
+
+    #[test]
+    fn contents_replay_over_garbage() {
+        let new = [1, 0, 2, 0, 0, 0, 0, 3, 0, 0, 0];
+        let mut body = Body::default();
+        body.contents(16, &new);
+        let mut memory = [9u64; 16];
+        replay(body.words(), &mut memory);
+        assert_eq!(memory[2..13], new);
+        assert_eq!((memory[1], memory[13]), (9, 9));
+    }
+
+    #[test]
+    fn long_runs_are_split_and_long_zeros_are_not() {
+        let new = vec![7u64; 70_000];
+        let mut body = Body::default();
+        body.words_at(8, &new);
+        body.zeros(0, 1 << 40);
+        let all: Vec<_> = entries(bytemuck::cast_slice(body.words())).collect::<Result<_, _>>().unwrap();
+        assert_eq!(all.len(), 3);
+        assert_eq!(all[2], Entry::Zeros { offset: 0, count: 1 << 40 });
+    }
+
+    #[test]
+    fn malformed_entries_are_errors() {
+        let past = [head(0, KIND_WORDS, 5), 1];
+        assert!(entries(bytemuck::cast_slice(&past)).any(|entry| entry.is_err()));
+        let unknown = [head(0, 6, 1), 1];
+        assert!(entries(bytemuck::cast_slice(&unknown)).any(|entry| entry.is_err()));
+    }
+}

@@ -1,0 +1,57 @@
+//! Transactions larger than the ring takes (J5).
+//!
+//! The body goes behind the pool's own bytes in the file, is made durable there together with the file's new
+//! length, and only then a small record in the ring names its place and checksum. The checkpoint that brings
+//! home past the record cuts the file back. Cost: one extra sync, whatever the size.
+
+use std::sync::Arc;
+
+use super::Durability;
+use super::record::Kind;
+use super::ring::{Journal, count};
+use crate::ground::checksum::checksum;
+use crate::ground::error::Result;
+
+/// A body outside the ring: words of the record that names it.
+pub(super) const SPILL_WORDS: usize = 3;
+
+/// A body that waits behind the pool's bytes for its checkpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Spill {
+    pub(super) txid: u64,
+    pub(super) body: Arc<[u64]>,
+    /// The file's length before the spill.
+    pub(super) restore_len: u64,
+}
+
+impl Journal {
+    pub(super) fn append_spilled(&self, body: &[u64], durability: Durability) -> Result<u64> {
+        self.settle_spills()?;
+        let restore_len = self.media.len()?;
+        let bytes: &[u8] = bytemuck::cast_slice(body);
+        let offset = restore_len.next_multiple_of(self.media.block_len());
+        let written = self
+            .media
+            .grow(offset + (bytes.len() as u64).next_multiple_of(self.media.block_len()))
+            .and_then(|()| self.media.write(offset, bytes))
+            // The length and the bytes are durable before a record depends on them (J9).
+            .and_then(|()| self.sync_medium());
+        if let Err(error) = written {
+            // Nothing refers to these bytes; open cuts the file if this cannot.
+            let _ = self.media.truncate(restore_len);
+            return Err(error);
+        }
+        let place: [u64; SPILL_WORDS] = [offset, bytes.len() as u64, checksum(self.salt.pool_id, bytes)];
+        let spill = Spill { txid: 0, body: body.into(), restore_len };
+        count(&self.counters.spills, 1);
+        self.append_record(Kind::Spill, &place, durability, Some(spill))
+    }
+
+    /// Returns when no body waits behind the pool's bytes, so that the file may grow.
+    pub(crate) fn settle_spills(&self) -> Result<()> {
+        while !self.lock().spills.is_empty() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+}

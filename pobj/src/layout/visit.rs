@@ -1,0 +1,645 @@
+//! The walk over every object that is reachable from the root, which safe `open` makes before it hands out `&T`.
+//!
+//! A validator ([`Persistent::validate`]) looks at one object and hands the blocks that it owns to its [`Visit`]:
+//! [`Visit::own`] claims the block (allocated, large enough, owned by nobody else) and puts the objects in it on a
+//! list of work. The walk is a loop over that list, never a recursion, so a list of ten million nodes needs no
+//! stack. Objects wait a moment in a short window between the list and their check, in which their cache lines
+//! are fetched; that is what makes shuffled small objects cheap.
+//!
+//! [`check_all`] runs the loop on several threads. A thread without work makes itself known, and the next busy
+//! thread to notice moves half of its list to a shared one.
+//!
+//! Invariants:
+//! - **B1** A range that a [`Blocks`] accepts is mapped, readable, of exposed provenance, and not written during the
+//!   visit; what the allocator has not handed out since is initialised.
+//! - **B2** A block is claimed at most once, so an owner graph that passes is a forest.
+//! - **B3** A [`Job`] exists only for a range that was claimed.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::persistent::Persistent;
+use super::view::View;
+
+/// Why some bytes are not a value, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// What was found, in words.
+    pub what: Cow<'static, str>,
+    /// Address in the image of the object at fault.
+    pub addr: u64,
+}
+
+impl Invalid {
+    /// Built on the way to an error only, hence cold.
+    #[cold]
+    #[inline(never)]
+    pub fn new(what: impl Into<Cow<'static, str>>, addr: u64) -> Self {
+        Self { what: what.into(), addr }
+    }
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (at address {:#x})", self.what, self.addr)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// What the walk asks the heap. The implementer upholds B1 and B2.
+pub(crate) trait Blocks: Sync {
+    /// Accepts `addr` as the start of an allocated block of at least `len` bytes, aligned to `align`, that nobody
+    /// claimed before, and marks it claimed.
+    fn claim(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
+
+    /// The same test without the claim: for pointers that do not own.
+    fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
+}
+
+/// Checks `count` values side by side at `addr`. The range must have been claimed (B3).
+type Check = fn(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<(), Invalid>;
+
+/// Values that were claimed and are still to be checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Job {
+    addr: u64,
+    count: u64,
+    size: u64,
+    check: Check,
+}
+
+/// Alignments that a pool honours; the address of a value without bytes is below this too.
+pub(crate) const ALIGN_MAX: u64 = 4096;
+/// Objects between the list and their check: enough for their cache lines to arrive, few enough to stay there.
+const WINDOW: usize = if cfg!(miri) { 2 } else { 8 };
+/// Bytes of a dense block that are checked before its rest goes back to the list, where other threads may take it.
+const STEP: u64 = if cfg!(miri) { 64 } else { 16 * 1024 };
+/// Checks between two looks at whether a thread is without work.
+const SHARE_EVERY: u32 = if cfg!(miri) { 2 } else { 64 };
+
+/// The state of one thread's walk.
+pub struct Visit<'v> {
+    blocks: &'v dyn Blocks,
+    list: Vec<Job>,
+    window: [Option<Job>; WINDOW],
+    oldest: usize,
+    waiting: usize,
+    /// What has been claimed by this thread.
+    totals: Totals,
+}
+
+/// What a walk has claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Blocks with an owner.
+    pub(crate) blocks: u64,
+    /// Values in them that an owner counts as initialised.
+    pub(crate) objects: u64,
+    /// Bytes of those values.
+    pub(crate) bytes: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.objects = self.objects.saturating_add(other.objects);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+impl<'v> Visit<'v> {
+    /// A walk that has not started.
+    pub(crate) fn new(blocks: &'v dyn Blocks) -> Self {
+        Self {
+            blocks,
+            list: Vec::new(),
+            window: [None; WINDOW],
+            oldest: 0,
+            waiting: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Claims the block at `addr` for `count` values of `T`, and checks them later in the walk.
+    ///
+    /// `count` 0 claims the block without checking anything in it, unless `addr` is the placeholder of an owner
+    /// that has no block (not zero, aligned, below 4096).
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] if `addr` is not the start of an allocated block with room for them, or has another owner.
+    #[inline]
+    pub fn own<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<(), Invalid> {
+        if let Some(len) = block_len::<T>(addr, count)? {
+            prefetch(addr);
+            self.blocks.claim(addr, len, align_of::<T>() as u64)?;
+            self.totals += Totals { blocks: 1, objects: count, bytes: len };
+            if !T::PLAIN && count != 0 {
+                self.list.push(Job { addr, count, size: size_of::<T>() as u64, check: check::<T> });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that `addr` is the start of an allocated block with room for `count` values of `T`, without
+    /// claiming it: for pointers that do not own their target.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] if it is not.
+    #[inline]
+    pub fn point<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<(), Invalid> {
+        match block_len::<T>(addr, count)? {
+            Some(len) => self.blocks.known(addr, len, align_of::<T>() as u64),
+            None => Ok(()),
+        }
+    }
+
+    /// Claims a block of `len` bytes like [`own`](Self::own) and gives a view of them, for a check that looks into
+    /// them at once (is this text UTF-8?).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`own`](Self::own).
+    pub fn own_bytes(&mut self, addr: u64, len: u64) -> Result<View<'v>, Invalid> {
+        self.own::<u8>(addr, len)?;
+        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1.
+        Ok(unsafe { View::new(addr, len) })
+    }
+
+    /// As [`own`](Self::own), and gives a view of the `count` values at once, which are not checked yet: for a check
+    /// that spans several blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`own`](Self::own).
+    pub fn own_view<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<View<'v>, Invalid> {
+        self.own::<T>(addr, count)?;
+        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1; `own` found that the product
+        // does not overflow.
+        Ok(unsafe { View::new(addr, size_of::<T>() as u64 * count) })
+    }
+
+    /// Checks everything on the list, and everything that puts on it.
+    pub(crate) fn run(&mut self) -> Result<(), Invalid> {
+        while self.step()? {}
+        Ok(())
+    }
+
+    /// What this walk has claimed so far.
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Checks the job that waited longest; false if there is none.
+    #[inline]
+    fn step(&mut self) -> Result<bool, Invalid> {
+        while self.waiting < WINDOW {
+            let Some(mut job) = self.list.pop() else {
+                break;
+            };
+            self.split(&mut job);
+            prefetch(job.addr);
+            self.window[(self.oldest + self.waiting) % WINDOW] = Some(job);
+            self.waiting += 1;
+        }
+        let Some(job) = self.window[self.oldest].take() else {
+            return Ok(false);
+        };
+        self.oldest = (self.oldest + 1) % WINDOW;
+        self.waiting -= 1;
+        (job.check)(job.addr, job.count, self)?;
+        Ok(true)
+    }
+
+    /// Leaves one step of a long job and returns its rest to the list, so that the list stays short (one entry
+    /// for each level, not one for each element) and the rest can be taken by another thread.
+    #[inline]
+    fn split(&mut self, job: &mut Job) {
+        let now = (STEP / job.size.max(1)).max(1);
+        if job.count > now {
+            self.list.push(Job { addr: job.addr + now * job.size, count: job.count - now, ..*job });
+            job.count = now;
+        }
+    }
+}
+
+/// Length of the block that `count` values of `T` at `addr` need; `None` for the placeholder of no block.
+#[inline]
+fn block_len<T>(addr: u64, count: u64) -> Result<Option<u64>, Invalid> {
+    let align = align_of::<T>() as u64;
+    if addr == 0 || !addr.is_multiple_of(align) {
+        return Err(Invalid::new(format!("a pointer to a type with alignment {align} is {addr:#x}"), addr));
+    }
+    match (size_of::<T>() as u64).checked_mul(count) {
+        Some(0) if addr <= ALIGN_MAX => Ok(None),
+        Some(len) => Ok(Some(len)),
+        None => {
+            Err(Invalid::new(format!("a block is said to hold {count} values, more than any pool can"), addr))
+        }
+    }
+}
+
+/// The [`Check`] of `T`.
+fn check<T: Persistent>(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+    let size = size_of::<T>() as u64;
+    // All values without bytes are the same value.
+    let count = if size == 0 { count.min(1) } else { count };
+    for index in 0..count {
+        // SAFETY: B3: the range was claimed, so V1 follows from B1; the sum cannot overflow within a claimed range.
+        let view = unsafe { View::new(addr + index * size, size) };
+        T::validate(view, visit)?;
+    }
+    Ok(())
+}
+
+/// Asks the processor for the line at `addr`. A hint: any address is allowed.
+#[inline(always)]
+fn prefetch(addr: u64) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch never faults and reads nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(addr as usize)) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = addr;
+}
+
+/// The first job of a walk: claims the root.
+///
+/// # Errors
+///
+/// [`Invalid`] if the root's block cannot be claimed.
+pub(crate) fn root_job<T: Persistent>(blocks: &dyn Blocks, addr: u64) -> Result<Vec<Job>, Invalid> {
+    let mut visit = Visit::new(blocks);
+    visit.own::<T>(addr, 1)?;
+    Ok(visit.list)
+}
+
+/// Walks everything reachable from the jobs in `roots` with `threads` threads.
+///
+/// # Errors
+///
+/// The first [`Invalid`] that any thread met.
+pub(crate) fn check_all(blocks: &dyn Blocks, roots: Vec<Job>, threads: usize) -> Result<Totals, Invalid> {
+    let mut totals = Totals::default();
+    for root in &roots {
+        totals += Totals { blocks: 1, objects: root.count, bytes: root.count.saturating_mul(root.size) };
+    }
+    if threads <= 1 {
+        let mut visit = Visit::new(blocks);
+        visit.list = roots;
+        visit.run()?;
+        totals += visit.totals();
+        return Ok(totals);
+    }
+    let shared = Shared {
+        state: Mutex::new(SharedState { list: roots, idle: 0, finished: false, failure: None }),
+        wake: Condvar::new(),
+        hungry: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        threads,
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| shared.work(blocks))).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(claimed) => totals += claimed,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    match shared.lock().failure.take() {
+        Some(failure) => Err(failure),
+        None => Ok(totals),
+    }
+}
+
+/// What the threads of one walk share.
+struct Shared {
+    state: Mutex<SharedState>,
+    wake: Condvar,
+    /// Threads that wait for work: busy ones look here without taking the lock.
+    hungry: AtomicUsize,
+    /// Set once a thread failed; the others give up at their next look.
+    stop: AtomicBool,
+    threads: usize,
+}
+
+struct SharedState {
+    list: Vec<Job>,
+    idle: usize,
+    finished: bool,
+    failure: Option<Invalid>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, SharedState> {
+        // The state is whole between any two statements that hold the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One thread: take, walk, share, until nobody has work.
+    fn work(&self, blocks: &dyn Blocks) -> Totals {
+        let mut visit = Visit::new(blocks);
+        while self.take(&mut visit.list) {
+            let mut since_look = 0;
+            loop {
+                match visit.step() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(failure) => {
+                        self.fail(failure);
+                        return visit.totals();
+                    }
+                }
+                since_look += 1;
+                if since_look >= SHARE_EVERY {
+                    since_look = 0;
+                    if self.stop.load(Ordering::Relaxed) {
+                        return visit.totals();
+                    }
+                    if self.hungry.load(Ordering::Relaxed) > 0 {
+                        self.share(&mut visit.list);
+                    }
+                }
+            }
+        }
+        visit.totals()
+    }
+
+    /// Waits for work on the shared list and takes half of it; false when the walk is over.
+    fn take(&self, into: &mut Vec<Job>) -> bool {
+        let mut state = self.lock();
+        state.idle += 1;
+        loop {
+            if state.finished {
+                return false;
+            }
+            if !state.list.is_empty() {
+                let keep = state.list.len() / 2;
+                into.extend(state.list.drain(keep..));
+                state.idle -= 1;
+                return true;
+            }
+            if state.idle == self.threads {
+                state.finished = true;
+                self.wake.notify_all();
+                return false;
+            }
+            self.hungry.fetch_add(1, Ordering::Relaxed);
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.hungry.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves the older half of a thread's list to the shared one: the older a job, the more hangs below it.
+    fn share(&self, list: &mut Vec<Job>) {
+        if list.len() == 1 && list[0].count > 1 {
+            let whole = list[0];
+            let half = whole.count / 2;
+            list[0].count = half;
+            list.push(Job { addr: whole.addr + half * whole.size, count: whole.count - half, ..whole });
+        }
+        if list.len() < 2 {
+            return;
+        }
+        let give = list.len() / 2;
+        self.lock().list.extend(list.drain(..give));
+        self.wake.notify_all();
+    }
+
+    fn fail(&self, failure: Invalid) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.failure.get_or_insert(failure);
+        state.finished = true;
+        self.wake.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::samples::Owner;
+    use super::super::schema::{SchemaBuilder, TypeIndex};
+    use super::*;
+
+    /// Blocks of `u64`s in one allocation, as the heap would know them.
+    struct TestHeap {
+        words: Vec<u64>,
+        blocks: BTreeMap<u64, (u64, AtomicBool)>,
+    }
+
+    impl TestHeap {
+        fn new(words: Vec<u64>) -> Self {
+            words.as_ptr().expose_provenance();
+            Self { words, blocks: BTreeMap::new() }
+        }
+
+        fn addr(&self, word: usize) -> u64 {
+            self.words.as_ptr().addr() as u64 + word as u64 * 8
+        }
+
+        fn block(&mut self, word: usize, words: usize) {
+            self.blocks.insert(self.addr(word), (words as u64 * 8, AtomicBool::new(false)));
+        }
+
+        fn check<T: Persistent>(&self, root: usize, threads: usize) -> Result<Totals, Invalid> {
+            for (_, claimed) in self.blocks.values() {
+                claimed.store(false, Ordering::Relaxed);
+            }
+            let roots = root_job::<T>(self, self.addr(root))?;
+            check_all(self, roots, threads)
+        }
+    }
+
+    impl Blocks for TestHeap {
+        fn claim(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid> {
+            self.known(addr, len, align)?;
+            match self.blocks[&addr].1.swap(true, Ordering::Relaxed) {
+                false => Ok(()),
+                true => Err(Invalid::new("owned twice", addr)),
+            }
+        }
+
+        fn known(&self, addr: u64, len: u64, _align: u64) -> Result<(), Invalid> {
+            match self.blocks.get(&addr) {
+                Some((block, _)) if *block >= len => Ok(()),
+                _ => Err(Invalid::new("not a block", addr)),
+            }
+        }
+    }
+
+    /// Two words: a number that is not 13, and the next node.
+    #[repr(C)]
+    struct Node {
+        value: u64,
+        next: Option<Owner<Node>>,
+    }
+
+    // SAFETY: a test type, checked field by field.
+    unsafe impl Persistent for Node {
+        type At<'q> = Node;
+        fn describe(schema: &mut SchemaBuilder) -> TypeIndex {
+            schema.structure::<Self>("Node", &[], |_| {})
+        }
+        fn validate(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+            if view.u64(0)? == 13 {
+                return Err(Invalid::new("thirteen", view.addr()));
+            }
+            Option::<Owner<Node>>::validate(view.field(8, 8)?, visit)
+        }
+    }
+
+    /// Address and count of nodes.
+    #[repr(C)]
+    struct Nodes([u64; 2]);
+
+    // SAFETY: a test type, checked as an owned slice.
+    unsafe impl Persistent for Nodes {
+        type At<'q> = Nodes;
+        fn describe(schema: &mut SchemaBuilder) -> TypeIndex {
+            schema.slice::<Self, Node>("Nodes")
+        }
+        fn validate(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+            visit.own::<Node>(view.u64(0)?, view.u64(8)?)
+        }
+    }
+
+    /// A list of `len` nodes, the first at word 0.
+    fn list(len: usize) -> TestHeap {
+        let mut heap = TestHeap::new(vec![0; len * 2]);
+        for node in 0..len {
+            heap.block(node * 2, 2);
+            let next = if node + 1 < len { heap.addr(node * 2 + 2) } else { 0 };
+            heap.words[node * 2 + 1] = next;
+        }
+        heap
+    }
+
+    /// A slice (words 0 and 1) of `len` nodes, each of which owns one more node.
+    fn comb(len: usize) -> TestHeap {
+        let mut heap = TestHeap::new(vec![0; 2 + len * 4]);
+        heap.block(0, 2);
+        heap.block(2, len * 2);
+        (heap.words[0], heap.words[1]) = (heap.addr(2), len as u64);
+        for node in 0..len {
+            let tooth = 2 + len * 2 + node * 2;
+            heap.block(tooth, 2);
+            heap.words[2 + node * 2 + 1] = heap.addr(tooth);
+        }
+        heap
+    }
+
+    const MANY: usize = if cfg!(miri) { 40 } else { 20_000 };
+
+    #[test]
+    fn a_list_is_walked_without_recursion() {
+        let totals = list(MANY).check::<Node>(0, 1).unwrap();
+        assert_eq!(totals, Totals { blocks: MANY as u64, objects: MANY as u64, bytes: MANY as u64 * 16 });
+    }
+
+    #[test]
+    fn every_number_of_threads_claims_the_same() {
+        let heap = comb(MANY);
+        let alone = heap.check::<Nodes>(0, 1).unwrap();
+        assert_eq!(alone.objects, 2 * MANY as u64 + 1);
+        for threads in [2, 3, 8] {
+            assert_eq!(heap.check::<Nodes>(0, threads).unwrap(), alone, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn a_fault_anywhere_is_found_by_every_number_of_threads() {
+        for threads in [1, 2, 4] {
+            for node in [0, MANY / 2, MANY - 1] {
+                let mut heap = comb(MANY);
+                let word = 2 + MANY * 2 + node * 2;
+                heap.words[word] = 13;
+                let expected = Invalid::new("thirteen", heap.addr(word));
+                assert_eq!(heap.check::<Nodes>(0, threads), Err(expected), "node {node}, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn cycles_shared_blocks_and_stray_pointers_are_refused() {
+        let mut heap = list(8);
+        heap.words[15] = heap.addr(0);
+        assert_eq!(heap.check::<Node>(0, 1).unwrap_err().what, "owned twice");
+        heap.words[15] = heap.addr(1);
+        assert_eq!(heap.check::<Node>(0, 1).unwrap_err().what, "not a block");
+        heap.words[15] = heap.addr(1) + 1;
+        assert!(heap.check::<Node>(0, 1).unwrap_err().what.contains("alignment 8"));
+    }
+
+    #[test]
+    fn counts_beyond_the_block_are_refused_without_overflow() {
+        for count in [4, u64::MAX / 16, u64::MAX / 16 + 2, u64::MAX] {
+            let mut heap = comb(3);
+            heap.words[1] = count;
+            assert!(heap.check::<Nodes>(0, 1).is_err(), "{count}");
+        }
+    }
+
+    #[test]
+    fn an_empty_owner_has_a_placeholder_or_a_block() {
+        let mut heap = comb(3);
+        heap.words[1] = 0;
+        assert_eq!(heap.check::<Nodes>(0, 1).unwrap().blocks, 2);
+        heap.words[0] = 8;
+        assert_eq!(heap.check::<Nodes>(0, 1).unwrap().blocks, 1);
+        heap.words[0] = 0;
+        assert!(heap.check::<Nodes>(0, 1).is_err());
+    }
+
+    /// Prints the rate for a person; the benchmarks hold it to the budget.
+    #[test]
+    #[ignore = "a measurement"]
+    fn rate() {
+        struct Everything(u64, Vec<std::sync::atomic::AtomicU64>);
+        impl Blocks for Everything {
+            fn claim(&self, addr: u64, len: u64, _align: u64) -> Result<(), Invalid> {
+                let bit = (addr - self.0) / 16;
+                let mask = 1 << (bit % 64);
+                match self.1.get((bit / 64) as usize) {
+                    Some(word) if len <= 64 && word.fetch_or(mask, Ordering::Relaxed) & mask == 0 => Ok(()),
+                    _ => Err(Invalid::new("owned twice", addr)),
+                }
+            }
+            fn known(&self, _: u64, _: u64, _: u64) -> Result<(), Invalid> {
+                Ok(())
+            }
+        }
+        const COUNT: usize = 1 << 20;
+        let mut words = vec![0u64; COUNT * 8];
+        let base = words.as_ptr().expose_provenance() as u64;
+        let (mut at, mut state) = (0, 0usize);
+        for _ in 0..COUNT - 1 {
+            state = (state.wrapping_mul(1_664_525 * 4 + 1).wrapping_add(1_013_904_223)) % COUNT;
+            words[at * 8 + 1] = base + state as u64 * 64;
+            at = state;
+        }
+        words[at * 8 + 1] = 0;
+        let heap = Everything(base, (0..COUNT * 64 / 16 / 64 + 1).map(|_| Default::default()).collect());
+        let start = std::time::Instant::now();
+        let roots = root_job::<Node>(&heap, base).unwrap();
+        let totals = check_all(&heap, roots, 1);
+        println!("{totals:?} {:?}", start.elapsed());
+        let start = std::time::Instant::now();
+        let (mut at, mut count) = (0, 0);
+        loop {
+            count += 1;
+            match words[at * 8 + 1] {
+                0 => break,
+                next => at = ((next - base) / 64) as usize,
+            }
+        }
+        println!("the chase alone: {count} {:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,75 @@
+//! A transactional persistent object heap: your structs live in a pool file, transactions change them, and after any
+//! crash the pool holds exactly the committed ones.
+//!
+//! ```
+//! use pobj::{PBox, Persistent, Pool};
+//!
+//! #[derive(Persistent)]
+//! #[repr(C)]
+//! struct Node<'p> {
+//!     value: u64,
+//!     next: Option<PBox<'p, Node<'p>>>,
+//! }
+//!
+//! #[derive(Persistent, Default)]
+//! #[repr(C)]
+//! struct App<'p> {
+//!     head: Option<PBox<'p, Node<'p>>>,
+//!     hits: u64,
+//! }
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&dir)?;
+//! let pool = Pool::<App>::open_or_create("app.pobj")?;
+//! pool.write(|app, tx| {
+//!     let node = PBox::new(tx, Node { value: 7, next: app.head.take() })?;
+//!     app.head = Some(node);
+//!     app.hits += 1;
+//!     Ok(())
+//! })?;
+//! assert_eq!(pool.read().hits, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What holds
+//!
+//! - A transaction is all or nothing, and durable when `write` returns (or soon after, if you choose
+//!   [`Durability::Eventual`]).
+//! - Following a [`PBox`] is one load: no lookup, no base, no lock, no copy.
+//! - Safe code cannot write unlogged, keep a pointer past its transaction, mix pools, or store what a pool cannot
+//!   hold. These are compile errors.
+//! - A damaged file is an [`Error`] at open, never undefined behaviour.
+//!
+//! # The house
+//!
+//! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `layout` (what a
+//! persistent type is), `journal` (records and recovery), `heap` (which bytes are in use), `pool`, `tx`, `typed`
+//! (pointers and the doors to the root), `collections`. `unsafe` lives in `media`, `layout` and `typed` only.
+
+#![warn(missing_docs)]
+// Module headers lead to the private parts that they explain; for readers of the source the links work.
+#![allow(rustdoc::private_intra_doc_links)]
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod collections;
+mod ground;
+mod heap;
+mod journal;
+pub mod layout;
+pub mod media;
+mod pool;
+mod tx;
+mod typed;
+
+pub use collections::{PHash, PHashMap, PHasher, PString, PVec, hash_map, vec};
+pub use ground::error::{Error, Result};
+pub use heap::HeapStats;
+pub use journal::{Durability, JournalCounts};
+pub use layout::Persistent;
+#[cfg(feature = "derive")]
+pub use pobj_derive::{Persistent, tx};
+pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
+pub use tx::Tx;
+pub use typed::{PBox, PPtr, ReadGuard, TxRoot};

@@ -1,0 +1,116 @@
+//! How a pool is made and opened: sizes, durability, verification.
+
+use std::marker::PhantomData;
+
+use crate::ground::error::{Error, Result};
+use crate::journal::Durability;
+use crate::layout::geometry::RING_LEN_MIN;
+
+/// Smallest ring, in bytes.
+const RING_MIN: u64 = RING_LEN_MIN;
+/// Largest ring, in bytes: it is mirrored in memory.
+const RING_MAX: u64 = 1 << 30;
+/// Largest `max_size`, in bytes.
+const MAX_SIZE_MAX: u64 = 1 << 42;
+const BLOCK: u64 = 4096;
+
+/// Sizes and behaviour of a pool, as plain values.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) size: u64,
+    pub(crate) max_size: u64,
+    pub(crate) ring_size: u64,
+    pub(crate) durability: Durability,
+    pub(crate) threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            size: 1 << 20,
+            max_size: 64 << 30,
+            ring_size: 2 << 20,
+            durability: Durability::Immediate,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+impl Settings {
+    /// Rounds the sizes up to what the format needs, or says why they cannot work.
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        let wrong = |option, reason: String| Err(Error::InvalidOption { option, reason });
+        if self.ring_size < RING_MIN || self.ring_size > RING_MAX {
+            return wrong("ring_size", format!("{} is not within {RING_MIN}..={RING_MAX}", self.ring_size));
+        }
+        self.ring_size = self.ring_size.next_multiple_of(BLOCK);
+        if self.max_size > MAX_SIZE_MAX {
+            return wrong("max_size", format!("{} is over the limit of {MAX_SIZE_MAX}", self.max_size));
+        }
+        if self.size > self.max_size {
+            return wrong("size", format!("{} is over max_size, which is {}", self.size, self.max_size));
+        }
+        Ok(self)
+    }
+}
+
+/// Builder for a pool with root type `R`; made by [`Pool::options`](crate::Pool::options).
+///
+/// Sizes are in bytes. `size`, `max_size` and `ring_size` matter at creation and are stored in the pool; the others
+/// matter at each open.
+#[derive(Debug)]
+pub struct Options<R> {
+    pub(crate) settings: Settings,
+    root: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Options<R> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), root: PhantomData }
+    }
+}
+
+impl<R> Default for Options<R> {
+    fn default() -> Self {
+        Self { settings: Settings::default(), root: PhantomData }
+    }
+}
+
+impl<R> Options<R> {
+    /// Space that a new pool has for objects before it grows (default 1 MiB).
+    #[must_use]
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.settings.size = bytes;
+        self
+    }
+
+    /// Length beyond which the pool never grows (default 64 GiB, at most 4 TiB). It costs address space, not disk, and
+    /// is fixed at creation.
+    #[must_use]
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.settings.max_size = bytes;
+        self
+    }
+
+    /// Length of the journal's ring (default 2 MiB, 64 KiB to 1 GiB). A larger ring makes checkpoints rarer and
+    /// better; it is mirrored in memory and, after a crash, read at open. It does not limit transactions.
+    #[must_use]
+    pub fn ring_size(mut self, bytes: u64) -> Self {
+        self.settings.ring_size = bytes;
+        self
+    }
+
+    /// When commits return, unless a transaction chooses for itself (default [`Durability::Immediate`]).
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = durability;
+        self
+    }
+
+    /// Threads that validate the pool at open (default: one for each core).
+    #[must_use]
+    pub fn validation_threads(mut self, threads: usize) -> Self {
+        self.settings.threads = threads.max(1);
+        self
+    }
+}

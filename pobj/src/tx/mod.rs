@@ -1,0 +1,242 @@
+//! Transactions: the untyped end. What a transaction remembers, how it commits, how it rolls back.
+//!
+//! A transaction owns the pool's [`Owner`] (heap) while it runs. Before a `&mut` is handed out, the old bytes of
+//! its range are remembered here, in ordinary memory (I1); the typed floor sees to that. At commit the ranges are
+//! compared with what is there now, and only changed words go into the record (see [`commit`]). Abort copies the
+//! old bytes back: no I/O.
+//!
+//! Dropping a persistent pointer records a *deferred drop*; the values behind it are taken apart at commit, from a
+//! work list, so a long list does not recurse; on abort the record is forgotten (I2).
+
+pub(crate) mod commit;
+mod ranges;
+pub(crate) mod running;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::ground::error::{Error, Result};
+use crate::heap::{AllocError, Change, Reservation};
+use crate::journal::{Body, Durability};
+use crate::pool::{Owner, PoolCore};
+use ranges::Ranges;
+
+/// Makes a type invariant in `'p`, so that two brands never unify.
+pub(crate) type Brand<'p> = PhantomData<fn(&'p ()) -> &'p ()>;
+
+/// A running transaction: the witness that memory may be taken and that old bytes are remembered.
+///
+/// `'p` is fresh for each transaction, so nothing that was made in one can leave it. It is neither `Send` nor `Sync`: a
+/// transaction belongs to the thread that runs its closure.
+pub struct Tx<'p> {
+    pub(crate) core: Rc<TxCore>,
+    brand: Brand<'p>,
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("durability", &self.core.durability.get()).finish_non_exhaustive()
+    }
+}
+
+/// Takes `count` dead values at an address apart: drops each in place. Set by the typed floor.
+pub(crate) type DropGlue = fn(addr: u64, count: u64);
+
+/// `count` values at `addr` that died in this transaction, and their block.
+#[derive(Clone, Copy)]
+struct Deferred {
+    addr: u64,
+    count: u64,
+    /// Absent where the values own nothing.
+    glue: Option<DropGlue>,
+}
+
+/// What a new block's record must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// The whole block as it is at commit.
+    Whole,
+    /// Only the ranges that [`TxCore::log_new`] names.
+    Named,
+}
+
+#[derive(Clone, Copy)]
+struct Fresh {
+    offset: u64,
+    words: usize,
+}
+
+type Hook = Box<dyn FnOnce()>;
+
+/// What a running transaction works with. One thread's transactions hand the box on, so that a small one
+/// allocates next to nothing.
+#[derive(Default)]
+struct Work {
+    /// Present while the transaction runs.
+    owner: Option<Box<Owner>>,
+    ranges: Ranges,
+    reservation: Reservation,
+    drops: Vec<Deferred>,
+    fresh: Vec<Fresh>,
+    body: Body,
+    changes: Vec<Change>,
+    on_commit: Vec<Hook>,
+    on_abort: Vec<Hook>,
+}
+
+/// A running transaction without its brand.
+pub(crate) struct TxCore {
+    pool: Arc<PoolCore>,
+    durability: Cell<Durability>,
+    /// `None` once the transaction has ended.
+    work: RefCell<Option<Box<Work>>>,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Work>>> = const { Cell::new(None) };
+}
+
+impl TxCore {
+    fn begin(pool: Arc<PoolCore>, durability: Durability) -> Rc<Self> {
+        let mut work = SPARE.take().unwrap_or_default();
+        work.owner = Some(pool.gate.enter_writing());
+        Rc::new(Self { pool, durability: Cell::new(durability), work: RefCell::new(Some(work)) })
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<PoolCore> {
+        &self.pool
+    }
+
+    /// Runs `act` with the work and the heap's owner; `None` once the transaction has ended.
+    #[inline]
+    fn with<T>(&self, act: impl FnOnce(&mut Work, &mut Owner) -> T) -> Option<T> {
+        let mut work = self.work.borrow_mut();
+        let work = work.as_deref_mut()?;
+        let mut owner = work.owner.take()?;
+        let result = act(work, &mut owner);
+        work.owner = Some(owner);
+        Some(result)
+    }
+
+    /// Whether `addr` lies in this transaction's pool.
+    fn covers(&self, addr: u64) -> bool {
+        addr.wrapping_sub(self.pool.image.base()) < self.pool.image.max_len()
+    }
+
+    /// Takes a zeroed block. Gives its address.
+    pub(crate) fn alloc(&self, len: u64, align: u64, contents: Contents) -> Result<u64> {
+        if len == 0 {
+            // A value without bytes needs no block; its address only has to be aligned and not null.
+            return Ok(align);
+        }
+        let image = &self.pool.image;
+        let offset = self.with(|work, owner| {
+            let offset = loop {
+                match owner.heap.alloc(image, &mut work.reservation, len, align) {
+                    Ok(offset) => break offset,
+                    Err(AllocError::NeedSpace { new_len }) => self.pool.grow(owner, new_len)?,
+                    Err(AllocError::Full { requested }) => {
+                        return Err(Error::PoolFull { requested, max_len: image.max_len() });
+                    }
+                    Err(AllocError::Io(error)) => return Err(error),
+                }
+            };
+            if let Err(error) = self.pool.back(owner) {
+                // The closure may go on without the block: then nothing of it is in the record (H4).
+                owner.heap.free(image, &mut work.reservation, offset);
+                return Err(error);
+            }
+            if contents == Contents::Whole {
+                work.fresh.push(Fresh { offset, words: len.div_ceil(8) as usize });
+            }
+            Ok(offset)
+        });
+        Ok(image.base() + offset.unwrap_or(Err(Error::Nested))?)
+    }
+
+    /// Frees the block at `addr` at commit.
+    pub(crate) fn free(&self, addr: u64) {
+        let image = &self.pool.image;
+        self.with(|work, owner| {
+            owner.heap.free(image, &mut work.reservation, addr.wrapping_sub(image.base()))
+        });
+    }
+
+    /// Length in bytes of the block at `addr`, at least what was asked for.
+    pub(crate) fn block_len(&self, addr: u64) -> u64 {
+        let offset = addr.wrapping_sub(self.pool.image.base());
+        self.with(|_, owner| owner.heap.block_len(offset)).unwrap_or(0)
+    }
+
+    /// Remembers the bytes of a range, before they are changed (I1).
+    #[inline]
+    pub(crate) fn log(&self, addr: u64, len: u64) {
+        self.remember(addr, len, false);
+    }
+
+    /// As [`log`](Self::log), for a range that home may hold other bytes of than the image: memory of a block that
+    /// was taken with [`Contents::Named`]. All of it goes into the record.
+    #[inline]
+    pub(crate) fn log_new(&self, addr: u64, len: u64) {
+        self.remember(addr, len, true);
+    }
+
+    fn remember(&self, addr: u64, len: u64, all: bool) {
+        if len == 0 {
+            return;
+        }
+        let offset = addr.wrapping_sub(self.pool.image.base());
+        let start = offset & !7;
+        let words = ((offset + len).next_multiple_of(8) - start) as usize / 8;
+        let end = start + words as u64 * 8;
+        let mut work = self.work.borrow_mut();
+        let Some(work) = work.as_deref_mut() else { return };
+        // A block that was just taken is in the record whole, and rolling back forgets it.
+        let is_new = |fresh: &Fresh| fresh.offset <= start && end <= fresh.offset + fresh.words as u64 * 8;
+        if !work.fresh.iter().rev().take(RECENT).any(is_new) {
+            work.ranges.add(&self.pool.image, start, words, all);
+        }
+    }
+
+    /// Records that `count` values at `addr` and their block die if this transaction commits.
+    pub(crate) fn defer_drop(&self, addr: u64, count: u64, glue: Option<DropGlue>) {
+        if let Some(work) = self.work.borrow_mut().as_deref_mut() {
+            work.drops.push(Deferred { addr, count, glue });
+        }
+    }
+
+    fn hook(&self, list: impl FnOnce(&mut Work) -> &mut Vec<Hook>, hook: Hook) {
+        if let Some(work) = self.work.borrow_mut().as_deref_mut() {
+            list(work).push(hook);
+        }
+    }
+}
+
+/// So many of the newest blocks are looked at before a range is remembered.
+const RECENT: usize = 4;
+
+impl<'p> Tx<'p> {
+    /// Brands a running transaction. The caller chooses `'p` fresh.
+    pub(crate) fn new(core: Rc<TxCore>) -> Self {
+        Self { core, brand: PhantomData }
+    }
+
+    /// Chooses when this transaction's commit returns, instead of the pool's default.
+    pub fn set_durability(&self, durability: Durability) {
+        self.core.durability.set(durability);
+    }
+
+    /// Runs `hook` once after this transaction has committed (and, under [`Durability::Immediate`], is durable). Hooks
+    /// run in the order of their registration, outside the transaction.
+    pub fn on_commit(&self, hook: impl FnOnce() + 'static) {
+        self.core.hook(|work| &mut work.on_commit, Box::new(hook));
+    }
+
+    /// Runs `hook` once after this transaction has rolled back, whatever the reason.
+    pub fn on_abort(&self, hook: impl FnOnce() + 'static) {
+        self.core.hook(|work| &mut work.on_abort, Box::new(hook));
+    }
+}

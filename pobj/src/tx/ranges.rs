@@ -1,0 +1,101 @@
+//! The ranges that a transaction may have changed, and their old words.
+//!
+//! Ranges are whole words. A range that was remembered before is not remembered twice, and one that begins where
+//! the last one ended extends it, so pushing a million elements is one range. Overlaps are harmless: rolling
+//! back goes from the newest range to the oldest, and a record may name a word twice.
+
+use std::collections::HashMap;
+
+use crate::journal::Body;
+use crate::media::Image;
+
+/// So many ranges are searched one by one before the index is used.
+const LINEAR_MAX: usize = 8;
+
+#[derive(Clone, Copy)]
+struct Range {
+    offset: u64,
+    words: usize,
+    /// Index of the first old word in the arena.
+    old: usize,
+    /// Record every word, changed or not.
+    all: bool,
+}
+
+/// Remembered ranges of one transaction.
+#[derive(Default)]
+pub(super) struct Ranges {
+    ranges: Vec<Range>,
+    old: Vec<u64>,
+    /// Offset to the length in words, once there are more than a few ranges.
+    index: HashMap<u64, usize>,
+}
+
+impl Ranges {
+    pub(super) fn add(&mut self, image: &Image, offset: u64, words: usize, all: bool) {
+        if self.knows(offset, words) {
+            return;
+        }
+        let old = self.old.len();
+        image.read_words(offset, words, |now| self.old.extend_from_slice(now));
+        if let Some(last) = self.ranges.last_mut()
+            && last.offset + last.words as u64 * 8 == offset
+            && last.all == all
+        {
+            last.words += words;
+            return;
+        }
+        self.ranges.push(Range { offset, words, old, all });
+        if self.ranges.len() > LINEAR_MAX {
+            if self.index.is_empty() {
+                self.index.extend(self.ranges.iter().map(|range| (range.offset, range.words)));
+            } else {
+                self.index.insert(offset, words);
+            }
+        }
+    }
+
+    fn knows(&self, offset: u64, words: usize) -> bool {
+        let end = offset + words as u64 * 8;
+        let covers = |range: &Range| range.offset <= offset && end <= range.offset + range.words as u64 * 8;
+        if self.ranges.len() <= LINEAR_MAX {
+            self.ranges.iter().any(covers)
+        } else {
+            self.ranges.last().is_some_and(covers)
+                || self.index.get(&offset).is_some_and(|known| words <= *known)
+        }
+    }
+
+    /// Adds what changed to a record's body.
+    pub(super) fn record(&self, image: &Image, body: &mut Body) {
+        for range in &self.ranges {
+            image.read_words(range.offset, range.words, |now| {
+                if range.all {
+                    body.contents(range.offset, now);
+                } else if now.len() == range.words {
+                    body.difference(range.offset, &self.old[range.old..range.old + range.words], now);
+                }
+            });
+        }
+    }
+
+    /// Copies all old words back.
+    pub(super) fn restore(&self, image: &Image) {
+        for range in self.ranges.iter().rev() {
+            let old = &self.old[range.old..range.old + range.words];
+            image.store(range.offset, bytemuck::cast_slice(old));
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ranges.clear();
+        self.old.clear();
+        if !self.index.is_empty() {
+            self.index = HashMap::new();
+        }
+        if self.old.capacity() > 1 << 20 {
+            self.old = Vec::new();
+            self.ranges = Vec::new();
+        }
+    }
+}

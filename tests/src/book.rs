@@ -1,0 +1,14 @@
+//! The code of the README and of the book, compiled and run as documentation tests.
+
+/// The README.
+#[doc = include_str!("../../README.md")]
+pub mod readme {}
+
+macro_rules! pages {
+    ($($page:ident),* $(,)?) => {$(
+        #[doc = include_str!(concat!("../../book/src/", stringify!($page), ".md"))]
+        pub mod $page {}
+    )*};
+}
+
+pages!(why, tour, model, brand, transactions, collections, opening, format, design, testing, limits);

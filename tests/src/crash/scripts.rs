@@ -1,0 +1,66 @@
+//! The scripts: between them they do everything that a pool does to its medium.
+
+use super::{Action, Op};
+use pobj::Durability::{self, Eventual, Immediate};
+
+fn writes(ops: &[Op], durability: Durability) -> Vec<Action> {
+    ops.iter().map(|op| Action::Write(*op, durability)).collect()
+}
+
+/// Creation, a first commit, close.
+#[must_use]
+pub fn first_commit() -> Vec<Action> {
+    writes(&[Op::Push(1)], Immediate)
+}
+
+/// Allocating, changing and freeing.
+#[must_use]
+pub fn allocate_and_free(durability: Durability) -> Vec<Action> {
+    let mut script = writes(&[Op::Push(5), Op::Touch(2), Op::Pop(3), Op::Push(2), Op::Touch(1)], durability);
+    script.push(Action::Abort(Op::Push(7)));
+    script.extend(writes(&[Op::Clear, Op::Push(1)], durability));
+    script.push(Action::Sync);
+    script.extend(writes(&[Op::Push(1)], durability));
+    script
+}
+
+/// Enough small commits for several laps of the ring, so that checkpoints happen by themselves.
+#[must_use]
+pub fn laps(durability: Durability) -> Vec<Action> {
+    let mut script = writes(&[Op::Push(100)], durability);
+    for round in 0..14 {
+        script.extend(writes(&[Op::Touch(1 + round % 2), Op::Push(2), Op::Pop(2)], durability));
+    }
+    script
+}
+
+/// Growth of the pool, transactions larger than the ring, space given back and taken again.
+#[must_use]
+pub fn grow_and_spill(durability: Durability) -> Vec<Action> {
+    let mut script =
+        writes(&[Op::PushLarge, Op::Push(3), Op::PushLarge, Op::SetHuge, Op::Touch(1)], durability);
+    script.extend(writes(&[Op::SetHuge, Op::PopLarge, Op::DropHuge, Op::Push(1)], durability));
+    script.push(Action::Checkpoint);
+    script.extend(writes(&[Op::Push(1), Op::SetHuge, Op::PushLarge, Op::Clear, Op::SetHuge], durability));
+    script
+}
+
+/// Checkpoints, syncs, closing and reopening between commits of both kinds.
+#[must_use]
+pub fn mixed() -> Vec<Action> {
+    let mut script = writes(&[Op::Push(2), Op::Touch(1)], Eventual);
+    script.push(Action::Write(Op::Push(1), Immediate));
+    script.extend(writes(&[Op::Push(1), Op::Pop(2)], Eventual));
+    script.push(Action::Checkpoint);
+    script.push(Action::Checkpoint);
+    script.extend(writes(&[Op::PushLarge, Op::Push(1)], Eventual));
+    script.push(Action::Reopen);
+    script.push(Action::Write(Op::Touch(1), Immediate));
+    script.push(Action::Abort(Op::SetHuge));
+    script.push(Action::Write(Op::PopLarge, Eventual));
+    script.push(Action::Sync);
+    script.push(Action::Sync);
+    script.push(Action::Reopen);
+    script.push(Action::Write(Op::Push(1), Eventual));
+    script
+}

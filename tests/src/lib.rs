@@ -1,0 +1,6 @@
+//! What the suites of this package share: a small persistent program with its model, and the crash harness.
+
+pub mod book;
+pub mod crash;
+pub mod support;
+pub mod workload;

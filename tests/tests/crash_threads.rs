@@ -1,0 +1,76 @@
+//! Power cuts while several threads commit and the background thread makes checkpoints: durable writes in flight beside
+//! ordered ones, home being written while the ring grows. Catches what no single thread can do: an acknowledgement
+//! taken from somebody else's write, a checkpoint that overtakes a record, a ring block written twice at once.
+//!
+//! The order of events differs from run to run; what must hold of it does not.
+
+use std::sync::Arc;
+
+use pobj::Durability::{self, Eventual, Immediate};
+use pobj::Pool;
+use pobj::media::sim::SimMedia;
+use tests::crash::{Checker, Effort, MAX_SIZE, acknowledged, created, options, started};
+use tests::workload::{Model, Op, Root};
+
+const THREADS: usize = 3;
+const STEPS: usize = if cfg!(debug_assertions) { 36 } else { 60 };
+
+/// The operation of each step: whichever thread comes to it does it.
+fn ops() -> Vec<Op> {
+    let mut model = Model::default();
+    (0..STEPS)
+        .map(|_| {
+            let op = Op::random(11, &model);
+            op.apply_to_model(&mut model);
+            op
+        })
+        .collect()
+}
+
+fn commit_from_threads(durability: impl Fn(usize) -> Durability + Sync) {
+    let ops = ops();
+    let media = SimMedia::new(MAX_SIZE).unwrap();
+    media.allow_background();
+    let pool: Pool<Root<'static>> =
+        options().create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
+    media.mark(created());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (pool, media, ops, durability) = (&pool, &media, &ops, durability(thread));
+            scope.spawn(move || {
+                for _ in 0..STEPS / THREADS {
+                    let step = pool.write(|root, tx| {
+                        tx.set_durability(durability);
+                        let step = root.steps() + 1;
+                        // Under the pool's lock, so before anything of this transaction happens.
+                        media.mark(started(step));
+                        ops[step as usize - 1].apply(root, tx)?;
+                        Ok(step)
+                    });
+                    media.mark(acknowledged(step.unwrap(), durability));
+                }
+            });
+        }
+    });
+    pool.close().unwrap();
+    media.mark(acknowledged(STEPS as u64, Immediate));
+    let mut models = vec![Model::default()];
+    for op in ops {
+        let mut model = models[models.len() - 1].clone();
+        op.apply_to_model(&mut model);
+        models.push(model);
+    }
+    let report = Checker::new(&media, &models, Effort::from_environment()).check();
+    println!("{THREADS} threads, {STEPS} transactions: {report}");
+    assert_eq!(report.violation_count, 0, "{report}");
+}
+
+#[test]
+fn group_commits_survive() {
+    commit_from_threads(|_| Immediate);
+}
+
+#[test]
+fn commits_of_both_kinds_survive() {
+    commit_from_threads(|thread| if thread == 0 { Immediate } else { Eventual });
+}

@@ -1,0 +1,106 @@
+//! `kill -9` of a real process at random moments: while it creates, recovers, commits, checkpoints. After each the pool
+//! opens with validation and holds what the model says. Catches whatever only a real kernel shows: stores that the
+//! page cache did not get, a lock that outlives its process, a file half made.
+//!
+//! `POBJ_KILLS=1000` is the long run (for each durability); `POBJ_SEED` repeats its moments.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pobj::Error;
+use tests::workload::{Model, Op, kill_options, word};
+
+/// Kills without `POBJ_KILLS`.
+const KILLS: u64 = 60;
+/// A child lives at most this long.
+const LIFE_MICROS: u64 = 60_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Starts a child, kills it after `life`, and gives the last step that it acknowledged: `None` if it had not even
+/// opened the pool.
+fn kill_one(path: &Path, seed: u64, durability: &str, life: Duration) -> Option<u64> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kill_child"))
+        .args([path.as_os_str(), seed.to_string().as_ref(), durability.as_ref()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the child starts");
+    let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+    let reader = std::thread::spawn(move || {
+        let lines = output.lines().map_while(Result::ok);
+        lines.filter_map(|line| line.trim_start_matches("open ").parse::<u64>().ok()).last()
+    });
+    std::thread::sleep(life);
+    let ended = child.try_wait().expect("the child can be looked at");
+    assert!(ended.is_none(), "the child ended by itself: {ended:?}");
+    child.kill().expect("SIGKILL");
+    child.wait().expect("the child is gone");
+    reader.join().expect("its output was read")
+}
+
+/// Kills children over one pool after another and compares.
+fn kill_often(durability: &str) {
+    let kills = number("POBJ_KILLS").unwrap_or(KILLS);
+    let seed = number("POBJ_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("kill.pobj");
+    let begun = Instant::now();
+    let (mut model, mut acknowledged, mut checks, mut pools) = (Model::default(), None, 0, 0);
+    for kill in 0..kills {
+        let random = word(seed, kill, 1);
+        if random.is_multiple_of(8) {
+            // A fresh pool, so that creation is killed as well.
+            let _ = std::fs::remove_file(&path);
+            (model, acknowledged) = (Model::default(), None);
+            pools += 1;
+        }
+        let life = Duration::from_micros(random / 8 % LIFE_MICROS);
+        let said = kill_one(&path, seed, durability, life);
+        acknowledged = said.max(acknowledged);
+        if (random / 64).is_multiple_of(3) {
+            continue; // The next child recovers, and is killed in turn.
+        }
+        let place = format!("POBJ_SEED={seed}, {durability}, kill {kill}");
+        let pool = match kill_options().open(&path) {
+            Ok(pool) => pool,
+            Err(Error::NotFound { .. }) if acknowledged.is_none() => continue,
+            Err(error) => panic!("{place}: {error}"),
+        };
+        let found = Model::observe(&pool.read()).unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+        let floor = acknowledged.unwrap_or(0);
+        assert!(found.step >= floor, "{place}: {floor} was acknowledged, {} is there", found.step);
+        // What was acknowledged by a child that the next one was started after is older than what that one added.
+        assert!(found.step >= model.step, "{place}: the pool went back");
+        while model.step < found.step {
+            Op::random(seed, &model).apply_to_model(&mut model);
+        }
+        assert!(found == model, "{place}: step {} is not what was committed", found.step);
+        let blocks = pool.stats().heap.live_blocks;
+        assert_eq!(blocks, model.blocks(), "{place}: blocks in use");
+        if said == acknowledged {
+            assert!(found.step <= floor + 1, "{place}: step {} from nowhere", found.step);
+        }
+        acknowledged = Some(found.step);
+        checks += 1;
+        pool.close().unwrap_or_else(|error| panic!("{place}: {error}"));
+    }
+    println!(
+        "POBJ_SEED={seed}, {durability}: {kills} kills, {checks} checks, {pools} new pools, last step {}, {:.1} s, 0 violations",
+        model.step,
+        begun.elapsed().as_secs_f64()
+    );
+}
+
+#[test]
+fn kills_between_durable_commits() {
+    kill_often("immediate");
+}
+
+#[test]
+fn kills_between_ordered_commits() {
+    kill_often("eventual");
+}

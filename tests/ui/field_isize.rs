@@ -1,0 +1,12 @@
+//! An `isize` has another size on another machine.
+
+use pobj::Persistent;
+
+#[derive(Persistent)]
+#[repr(C)]
+struct Account {
+    id: u64,
+    delta: isize,
+}
+
+fn main() {}
