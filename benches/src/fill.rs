@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pobj::media::{Domain, ImageMode};
 use pobj::{Durability, Error, PBox, PVec, Persistent, Pool};
 
 use crate::Result;
@@ -20,6 +21,16 @@ const RING_LEN: u64 = 16 << 20;
 /// As for creating a pool.
 pub fn eventual<R: Persistent + Default>(path: &Path, ring_len: u64) -> Result<Pool<R>> {
     Ok(Pool::<R>::options().durability(Durability::Eventual).ring_size(ring_len).create(path)?)
+}
+
+/// A new pool with room for `len` bytes that takes its file for persistent memory behind volatile caches, whatever the
+/// file is: commits flush and fence.
+///
+/// # Errors
+///
+/// As for creating a pool.
+pub fn memory_pool<R: Persistent + Default>(path: &Path, len: u64, image: ImageMode) -> Result<Pool<R>> {
+    Ok(Pool::<R>::options().size(len).force_domain(Domain::CacheLine).image(image).create(path)?)
 }
 
 /// A pool with a list of `count` nodes, which lie in memory in the order that [`shuffled`] gives.
@@ -107,6 +118,19 @@ where
     T: Persistent + Copy + for<'q> Persistent<At<'q> = T>,
 {
     let pool = eventual::<Run<T>>(path, RING_LEN)?;
+    lay_out(&pool, count, make)?;
+    Ok(pool)
+}
+
+/// Gives an empty pool a run of values, `make(0)` to `make(count - 1)`.
+///
+/// # Errors
+///
+/// As for a transaction.
+pub fn lay_out<T>(pool: &Pool<Run<'static, T>>, count: usize, make: impl Fn(usize) -> T) -> Result<()>
+where
+    T: Persistent + Copy + for<'q> Persistent<At<'q> = T>,
+{
     pool.write(|run, tx| {
         run.items = PVec::with_capacity(tx, count)?;
         Ok(())
@@ -118,7 +142,7 @@ where
         pool.write(|run, tx| run.items.extend_from_slice(tx, &piece))?;
         start += step;
     }
-    Ok(pool)
+    Ok(())
 }
 
 /// A pool with `count` blocks of 4 KiB.

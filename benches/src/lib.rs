@@ -6,13 +6,16 @@
 //!
 //! [`rows`] holds the rows by theme, each a small function whose documentation says what is measured and what the
 //! limit is. [`mod@bench`] is what they work with, [`report`] what they give back, [`types`] and [`fill`] what is in the
-//! pools, [`bare`] the operations without pobj, [`corpus`] text to index, [`counting`] an allocator that counts. The criterion benches share all of it.
+//! pools, [`bare`] and [`bare_memory`] the operations without pobj, [`peer`] libpmemobj, [`corpus`] text to index, [`counting`]
+//! an allocator that counts. The criterion benches share all of it.
 
 pub mod bare;
+pub mod bare_memory;
 pub mod bench;
 pub mod corpus;
 pub mod counting;
 pub mod fill;
+pub mod peer;
 pub mod report;
 pub mod rows;
 pub mod timing;

@@ -45,7 +45,7 @@ impl Serialize for Budget {
 pub struct Row {
     /// What is measured.
     pub row: String,
-    /// How much it came to.
+    /// How much it came to; NaN (JSON: null) if it could not be measured here.
     pub figure: f64,
     /// The unit of figure and limit.
     pub unit: &'static str,
@@ -55,7 +55,7 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// What the design asks for.
     pub budget: Budget,
-    /// Whether it is met; absent without a budget.
+    /// Whether it is met; absent without a budget or a figure.
     pub pass: Option<bool>,
 }
 
@@ -86,6 +86,7 @@ impl Row {
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self.pass = match budget {
+            _ if self.figure.is_nan() => None,
             Budget::AtMost(most) => Some(self.figure <= most),
             Budget::AtLeast(least) => Some(self.figure >= least),
             Budget::RatioAtMost(most) => self.ratio.map(|ratio| ratio <= most),
@@ -99,7 +100,10 @@ impl Row {
 /// A number with as many digits as carry meaning.
 fn number(value: f64) -> String {
     match value.abs() {
+        unknown if unknown.is_nan() => "-".into(),
         0.0 => "0".into(),
+        // What misses 1 by little must not look like 1.
+        nearly if nearly != 1.0 && (nearly - 1.0).abs() < 0.0005 => format!("{value:.6}"),
         small if small < 10.0 => format!("{value:.3}"),
         middle if middle < 1000.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -125,6 +129,7 @@ pub fn table_line(row: &Row) -> String {
     let pass = match row.pass {
         Some(true) => "pass",
         Some(false) => "MISS",
+        None if row.budget != Budget::None => "not measured",
         None => "-",
     };
     format!(
@@ -152,6 +157,16 @@ mod tests {
         assert_eq!(row().budget(Budget::RatioAtMost(1.9)).pass, Some(false));
         assert_eq!(row().budget(Budget::RatioAtLeast(2.0)).pass, Some(true));
         assert_eq!(Row::new("r", 1.0, "ns").budget(Budget::RatioAtMost(2.0)).pass, None);
+    }
+
+    /// Catches a figure that is missing and counts as one that missed its budget.
+    #[test]
+    fn what_is_not_measured_is_not_judged() -> crate::Result<()> {
+        let row = Row::new("r", f64::NAN, "ns").limit(10.0).budget(Budget::RatioAtLeast(2.0));
+        assert_eq!(row.pass, None);
+        assert!(table_line(&row).ends_with("not measured"), "{}", table_line(&row));
+        assert!(serde_json::to_value(&row)?["figure"].is_null());
+        Ok(())
     }
 
     /// Catches a renamed key: later programs read these.

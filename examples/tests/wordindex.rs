@@ -165,7 +165,7 @@ fn failures_are_one_line_and_status_1() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("text"), "not a pool").unwrap();
     let cases: [(&[&str], &str); 4] = [
-        (&["search", "word"], "no pool at wordindex.pobj"),
+        (&["search", "word"], "there is no wordindex.pobj"),
         (&["index", "nowhere"], "cannot read nowhere"),
         (&["--pool", "text", "top", "1"], "text is not a pobj pool"),
         (&["--pool", "no/such/place", "index", "."], "no/such"),

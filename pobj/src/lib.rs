@@ -42,7 +42,8 @@
 //!
 //! # The house
 //!
-//! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `layout` (what a
+//! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `pmem` (mapped files with
+//! flush and fence), `layout` (what a
 //! persistent type is), `journal` (records and recovery), `heap` (which bytes are in use), `pool`, `tx`, `typed`
 //! (pointers and the doors to the root), `collections`. `unsafe` lives in `media`, `layout` and `typed` only.
 
@@ -59,6 +60,7 @@ mod heap;
 mod journal;
 pub mod layout;
 pub mod media;
+pub mod pmem;
 mod pool;
 mod tx;
 mod typed;

@@ -1,4 +1,5 @@
-//! The crash harness: runs a script over the simulator, then tries what every power cut and kill could leave.
+//! The crash harness: runs a script over the simulator, then tries what every power cut and kill could leave. On a file
+//! and on persistent memory, see [`Mode`].
 //!
 //! A state passes if the pool opens with validation, holds exactly what the model held after some transaction between
 //! the last acknowledged and the last started one, has no block too many (nothing leaks), and can be used: one more
@@ -8,15 +9,18 @@
 //! A kill leaves what was pending pending, so recovery after a kill is cut separately.
 
 mod checker;
+mod mode;
 mod report;
 pub mod scripts;
 
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::Arc;
 
-use pobj::media::sim::{CrashPoint, Fault, SimMedia};
-use pobj::{Durability, Error, Options, Pool};
+use pobj::media::sim::{CrashPoint, Fault, Operation, SimMedia};
+use pobj::{Durability, Error, Pool};
 
 pub use checker::Checker;
+pub use mode::Mode;
 pub use report::{Effort, Report};
 
 use crate::workload::{Model, Op, Root};
@@ -45,12 +49,12 @@ pub fn started(step: u64) -> u64 {
     Mark::Started(step).encode()
 }
 
-/// A mark in the trace: `step` was acknowledged with this durability.
+/// A mark in the trace: `step` was acknowledged with this durability. On persistent memory every commit is durable.
 #[must_use]
-pub fn acknowledged(step: u64, durability: Durability) -> u64 {
+pub fn acknowledged(mode: Mode, step: u64, durability: Durability) -> u64 {
     match durability {
-        Durability::Immediate => Mark::Durable(step).encode(),
-        Durability::Eventual => Mark::Ordered(step).encode(),
+        Durability::Eventual if !mode.domain().is_memory() => Mark::Ordered(step).encode(),
+        Durability::Eventual | Durability::Immediate => Mark::Durable(step).encode(),
     }
 }
 
@@ -116,29 +120,27 @@ impl Bounds {
     }
 }
 
-/// How a pool under test is made and opened.
-#[must_use]
-pub fn options() -> Options<Root<'static>> {
-    // Made once: the default asks the system how many processors there are.
-    static OPTIONS: OnceLock<Options<Root<'static>>> = OnceLock::new();
-    let make = || {
-        Pool::<Root<'static>>::options()
-            .size(64 << 10)
-            .max_size(MAX_SIZE)
-            .ring_size(64 << 10)
-            .validation_threads(1)
-    };
-    OPTIONS.get_or_init(make).clone()
-}
-
 /// A script that was run: what happened to the medium, and what the pool held after each step.
 pub struct History {
+    /// How the pool was used.
+    pub mode: Mode,
     /// The medium, with its trace.
     pub media: SimMedia,
     /// The model after each step.
     pub models: Vec<Model>,
     /// The error that ended the script early.
     pub error: Option<Error>,
+    /// Operations of each kind until the pool's creation was acknowledged.
+    created: [u64; Operation::COUNT],
+}
+
+impl History {
+    /// The numbers of the operations of one kind that were done with the pool. (Before it is created there is no pool to
+    /// lose.)
+    #[must_use]
+    pub fn numbers(&self, operation: Operation) -> Range<u64> {
+        self.created[operation as usize]..self.media.count(operation)
+    }
 }
 
 /// Creates a pool and runs `script` over it, with `faults` planted before anything happens.
@@ -147,23 +149,25 @@ pub struct History {
 ///
 /// If the pool disagrees with the model while it runs: no crash is needed to see that.
 #[must_use]
-pub fn run(script: &[Action], faults: &[Fault]) -> History {
-    let media = SimMedia::new(MAX_SIZE).expect("memory for the simulator");
+pub fn run(mode: Mode, script: &[Action], faults: &[Fault]) -> History {
+    let media = mode.media();
     faults.iter().for_each(|fault| media.plant(*fault));
     let mut models = vec![Model::default()];
-    let created = options().create_on(Arc::new(media.clone()), |_| Ok(Root::default()));
+    let created = mode.options().create_on(Arc::new(media.clone()), |_| Ok(Root::default()));
+    let counts = Operation::ALL.map(|operation| media.count(operation));
     let error = match created {
         Ok(pool) => {
             media.mark(Mark::Created.encode());
-            run_on(pool, &media, script, &mut models).err()
+            run_on(mode, pool, &media, script, &mut models).err()
         }
         Err(error) => Some(error),
     };
-    History { media, models, error }
+    History { mode, media, models, error, created: counts }
 }
 
 /// Runs `script` on an open pool whose steps so far are in `models`, closes it, and says what failed.
 fn run_on(
+    mode: Mode,
     mut pool: Pool<Root<'static>>,
     media: &SimMedia,
     script: &[Action],
@@ -182,7 +186,7 @@ fn run_on(
                     tx.set_durability(durability);
                     op.apply(root, tx)
                 })?;
-                media.mark(acknowledged(step, durability));
+                media.mark(acknowledged(mode, step, durability));
                 expect_model(&pool, &models[models.len() - 1]);
             }
             Action::Abort(op) => {
@@ -207,7 +211,7 @@ fn run_on(
             Action::Reopen => {
                 pool.close()?;
                 media.mark(Mark::Durable(last(models)).encode());
-                pool = options().open_on(Arc::new(media.clone()))?;
+                pool = mode.options().open_on(Arc::new(media.clone()))?;
                 expect_model(&pool, &models[models.len() - 1]);
             }
         }

@@ -14,6 +14,12 @@ use std::process::{Command, Stdio};
 use pobj::{Options, PBox, Persistent, Pool, Result, Tx};
 use tempfile::TempDir;
 
+/// Whether `POBJ_IMAGE` has the suites run in place, where new memory needs no room in the ring.
+#[must_use]
+pub fn in_place() -> bool {
+    env::var("POBJ_IMAGE").is_ok_and(|image| image == "in-place")
+}
+
 /// A link of a [`Chain`].
 #[derive(Persistent)]
 #[repr(C)]

@@ -3,7 +3,8 @@
 //! The program uses what the heap has: small blocks in a list, larger ones that fill a run's chunk soon, and blocks of
 //! more than a chunk. Every value is derived from a key, so a lost or foreign byte shows.
 
-use pobj::{Options, PBox, Persistent, Pool, Result, Tx};
+use pobj::media::{Domain, ImageMode};
+use pobj::{Durability, Options, PBox, Persistent, Pool, Result, Tx};
 
 /// Words of a [`Large`] block: 20 KiB, so that three fill a chunk and one does not fit a small ring.
 pub const LARGE_WORDS: usize = 2560;
@@ -57,8 +58,34 @@ impl Root<'_> {
 
 /// How the pools of the kill suite are made: a small ring, so that checkpoints are frequent.
 #[must_use]
-pub fn kill_options() -> Options<Root<'static>> {
-    Pool::<Root<'static>>::options().size(64 << 10).max_size(64 << 20).ring_size(64 << 10)
+pub fn kill_options(mode: KillMode) -> Options<Root<'static>> {
+    let options = Pool::<Root<'static>>::options().size(64 << 10).max_size(64 << 20).ring_size(64 << 10);
+    match mode {
+        KillMode::Immediate => options.force_domain(Domain::Page).image(ImageMode::Private),
+        KillMode::Eventual => {
+            options.force_domain(Domain::Page).image(ImageMode::Private).durability(Durability::Eventual)
+        }
+        KillMode::Line => options.force_domain(Domain::CacheLine).image(ImageMode::Private),
+        KillMode::InPlace => options.force_domain(Domain::CacheLine).image(ImageMode::InPlace),
+    }
+}
+
+/// What a killed process was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillMode {
+    /// Durable writes of a file.
+    Immediate,
+    /// Ordered writes of a file.
+    Eventual,
+    /// Redo by flush and fence.
+    Line,
+    /// Undo in place.
+    InPlace,
+}
+
+impl KillMode {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Immediate, Self::Eventual, Self::Line, Self::InPlace];
 }
 
 /// What a transaction does, besides counting itself.

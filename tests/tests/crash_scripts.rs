@@ -1,19 +1,25 @@
-//! Power cuts at every media operation of every kind of work. Catches a missing or misplaced sync, a record that is
-//! trusted torn, a header or a length that promises more than is durable, a leak, an unusable pool after recovery.
+//! Power cuts at every media operation of every kind of work, on a file and on persistent memory. Catches a missing or
+//! misplaced sync, flush or fence, a record that is trusted torn, a header or a length that promises more than is
+//! durable, a leak, an unusable pool after recovery.
 //!
 //! `POBJ_CRASH_SAMPLES=4096` is the long run; `POBJ_SEED` repeats one.
 
+use std::time::Instant;
+
 use pobj::Durability::{self, Eventual, Immediate};
-use tests::crash::{Action, Checker, Effort, run, scripts};
+use tests::crash::{Action, Checker, Effort, Mode, run, scripts};
 
 fn assert_survives(name: &str, script: &[Action]) {
-    let history = run(script, &[]);
-    assert!(history.error.is_none(), "{name}: {:?}", history.error);
     let effort = Effort::from_environment();
-    let begun = std::time::Instant::now();
-    let report = Checker::new(&history.media, &history.models, effort).check();
-    println!("{name}, POBJ_SEED={}, {:.1} s: {report}", effort.seed, begun.elapsed().as_secs_f64());
-    assert_eq!(report.violation_count, 0, "{name}, POBJ_SEED={}: {report}", effort.seed);
+    for mode in Mode::ALL {
+        let history = run(mode, script, &[]);
+        assert!(history.error.is_none(), "{mode:?}, {name}: {:?}", history.error);
+        let begun = Instant::now();
+        let report = Checker::of(&history, effort).check();
+        let seconds = begun.elapsed().as_secs_f64();
+        println!("{mode:?}, {name}, POBJ_SEED={}, {seconds:.1} s: {report}", effort.seed);
+        assert_eq!(report.violation_count, 0, "{mode:?}, {name}, POBJ_SEED={}: {report}", effort.seed);
+    }
 }
 
 fn named(name: &str, durability: Durability) -> String {

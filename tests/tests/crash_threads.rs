@@ -5,11 +5,11 @@
 //! The order of events differs from run to run; what must hold of it does not.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pobj::Durability::{self, Eventual, Immediate};
 use pobj::Pool;
-use pobj::media::sim::SimMedia;
-use tests::crash::{Checker, Effort, MAX_SIZE, acknowledged, created, options, started};
+use tests::crash::{Checker, Effort, Mode, acknowledged, created, started};
 use tests::workload::{Model, Op, Root};
 
 const THREADS: usize = 3;
@@ -27,12 +27,16 @@ fn ops() -> Vec<Op> {
         .collect()
 }
 
-fn commit_from_threads(durability: impl Fn(usize) -> Durability + Sync) {
+fn commit_in_all_modes(durability: impl Fn(usize) -> Durability + Sync) {
+    Mode::ALL.into_iter().for_each(|mode| commit_from_threads(mode, &durability));
+}
+
+fn commit_from_threads(mode: Mode, durability: impl Fn(usize) -> Durability + Sync) {
     let ops = ops();
-    let media = SimMedia::new(MAX_SIZE).unwrap();
+    let media = mode.media();
     media.allow_background();
     let pool: Pool<Root<'static>> =
-        options().create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
+        mode.options().create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
     media.mark(created());
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -47,30 +51,34 @@ fn commit_from_threads(durability: impl Fn(usize) -> Durability + Sync) {
                         ops[step as usize - 1].apply(root, tx)?;
                         Ok(step)
                     });
-                    media.mark(acknowledged(step.unwrap(), durability));
+                    media.mark(acknowledged(mode, step.unwrap(), durability));
                 }
             });
         }
     });
     pool.close().unwrap();
-    media.mark(acknowledged(STEPS as u64, Immediate));
+    media.mark(acknowledged(mode, STEPS as u64, Immediate));
     let mut models = vec![Model::default()];
     for op in ops {
         let mut model = models[models.len() - 1].clone();
         op.apply_to_model(&mut model);
         models.push(model);
     }
-    let report = Checker::new(&media, &models, Effort::from_environment()).check();
-    println!("{THREADS} threads, {STEPS} transactions: {report}");
-    assert_eq!(report.violation_count, 0, "{report}");
+    let begun = Instant::now();
+    let effort = Effort::from_environment();
+    let report = Checker::new(mode, &media, &models, effort).check();
+    let seconds = begun.elapsed().as_secs_f64();
+    let seed = effort.seed;
+    println!("{mode:?}, {THREADS} threads, {STEPS} transactions, POBJ_SEED={seed}, {seconds:.1} s: {report}");
+    assert_eq!(report.violation_count, 0, "{mode:?}: {report}");
 }
 
 #[test]
 fn group_commits_survive() {
-    commit_from_threads(|_| Immediate);
+    commit_in_all_modes(|_| Immediate);
 }
 
 #[test]
 fn commits_of_both_kinds_survive() {
-    commit_from_threads(|thread| if thread == 0 { Immediate } else { Eventual });
+    commit_in_all_modes(|thread| if thread == 0 { Immediate } else { Eventual });
 }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pobj::media::sim::{Fault, Operation, SimMedia, Trace};
+use pobj::media::{Domain, ImageMode};
 use pobj::{Durability, Error, Options};
 use tests::support::{
     Chain, ChainPool, Random, child, child_argument, number, push, quick_directory, seed, small,
 };
 
+/// What is promised of files; persistent memory is never less durable.
 fn options() -> Options<Chain<'static>> {
-    small(64 << 20)
+    small(64 << 20).force_domain(Domain::Page).image(ImageMode::Private)
 }
 
 fn eventually(pool: &ChainPool, value: u64) -> pobj::Result<()> {

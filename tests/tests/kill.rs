@@ -2,7 +2,7 @@
 //! opens with validation and holds what the model says. Catches whatever only a real kernel shows: stores that the
 //! page cache did not get, a lock that outlives its process, a file half made.
 //!
-//! `POBJ_KILLS=1000` is the long run (for each durability); `POBJ_SEED` repeats its moments.
+//! `POBJ_KILLS=1000` is the long run (for each mode); `POBJ_SEED` repeats its moments.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pobj::Error;
-use tests::workload::{Model, Op, kill_options, word};
+use tests::support::quick_directory;
+use tests::workload::{KillMode, Model, Op, kill_options, word};
 
 /// Kills without `POBJ_KILLS`.
 const KILLS: u64 = 60;
@@ -23,9 +24,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Starts a child, kills it after `life`, and gives the last step that it acknowledged: `None` if it had not even
 /// opened the pool.
-fn kill_one(path: &Path, seed: u64, durability: &str, life: Duration) -> Option<u64> {
+fn kill_one(path: &Path, seed: u64, mode: KillMode, life: Duration) -> Option<u64> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kill_child"))
-        .args([path.as_os_str(), seed.to_string().as_ref(), durability.as_ref()])
+        .args([path.as_os_str(), seed.to_string().as_ref(), format!("{mode:?}").as_ref()])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the child starts");
@@ -43,10 +44,14 @@ fn kill_one(path: &Path, seed: u64, durability: &str, life: Duration) -> Option<
 }
 
 /// Kills children over one pool after another and compares.
-fn kill_often(durability: &str) {
+fn kill_often(mode: KillMode) {
     let kills = number("POBJ_KILLS").unwrap_or(KILLS);
     let seed = number("POBJ_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = match mode {
+        KillMode::Immediate | KillMode::Eventual => tempfile::tempdir().expect("a directory"),
+        // Where Linux keeps files in memory, if it has such a place.
+        KillMode::Line | KillMode::InPlace => quick_directory(),
+    };
     let path = directory.path().join("kill.pobj");
     let begun = Instant::now();
     let (mut model, mut acknowledged, mut checks, mut pools) = (Model::default(), None, 0, 0);
@@ -59,13 +64,15 @@ fn kill_often(durability: &str) {
             pools += 1;
         }
         let life = Duration::from_micros(random / 8 % LIFE_MICROS);
-        let said = kill_one(&path, seed, durability, life);
+        let said = kill_one(&path, seed, mode, life);
         acknowledged = said.max(acknowledged);
         if (random / 64).is_multiple_of(3) {
             continue; // The next child recovers, and is killed in turn.
         }
-        let place = format!("POBJ_SEED={seed}, {durability}, kill {kill}");
-        let pool = match kill_options().open(&path) {
+        let place = format!("POBJ_SEED={seed}, {mode:?}, kill {kill}");
+        // Whatever was killed, either way of opening must recover it.
+        let opened_as = if (random / 1024).is_multiple_of(4) { KillMode::Immediate } else { mode };
+        let pool = match kill_options(opened_as).open(&path) {
             Ok(pool) => pool,
             Err(Error::NotFound { .. }) if acknowledged.is_none() => continue,
             Err(error) => panic!("{place}: {error}"),
@@ -89,7 +96,7 @@ fn kill_often(durability: &str) {
         pool.close().unwrap_or_else(|error| panic!("{place}: {error}"));
     }
     println!(
-        "POBJ_SEED={seed}, {durability}: {kills} kills, {checks} checks, {pools} new pools, last step {}, {:.1} s, 0 violations",
+        "POBJ_SEED={seed}, {mode:?}: {kills} kills, {checks} checks, {pools} new pools, last step {}, {:.1} s, 0 violations",
         model.step,
         begun.elapsed().as_secs_f64()
     );
@@ -97,10 +104,22 @@ fn kill_often(durability: &str) {
 
 #[test]
 fn kills_between_durable_commits() {
-    kill_often("immediate");
+    kill_often(KillMode::Immediate);
 }
 
 #[test]
 fn kills_between_ordered_commits() {
-    kill_often("eventual");
+    kill_often(KillMode::Eventual);
+}
+
+/// Redo on (forced) persistent memory. Catches a record that was acknowledged and is not there.
+#[test]
+fn kills_between_fenced_commits() {
+    kill_often(KillMode::Line);
+}
+
+/// Undo in place. Catches a change that reached the pool before its old bytes did.
+#[test]
+fn kills_inside_transactions_in_place() {
+    kill_often(KillMode::InPlace);
 }

@@ -9,7 +9,7 @@ use std::fs;
 
 use pobj::{Durability, Error, PBox, Tx};
 use tests::support::board::{Scene, Tree, see};
-use tests::support::{Chain, number, quick_directory, small};
+use tests::support::{Chain, in_place, number, quick_directory, small};
 
 /// Catches a transaction that the ring's size limits or splits (J5, A37): one of 40 rings, in memory, in a copy made
 /// right after it returned, and after closing.
@@ -27,7 +27,9 @@ fn a_transaction_larger_than_the_ring_is_whole() {
                 (0..5000).try_for_each(|value| board.chain.push(tx, value))
             })
             .unwrap();
-        assert_eq!(scene.pool().stats().journal.spills, spills + 1);
+        if !in_place() {
+            assert_eq!(scene.pool().stats().journal.spills, spills + 1);
+        }
         // What a power cut would leave now.
         let copy = scene.directory.path().join("copy.pobj");
         fs::copy(scene.path(), &copy).unwrap();

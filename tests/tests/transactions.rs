@@ -8,8 +8,11 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pobj::media::{Domain, ImageMode};
 use pobj::{Durability, Error, PBox, PString, PVec, Pool};
-use tests::support::board::{Board, BoardPool, Scene, Tree, board_with_things, change, drop_some, leaf, see};
+use tests::support::board::{
+    Board, BoardPool, Scene, Tree, board_with_things, change, drop_some, leaf, see, with_things,
+};
 use tests::support::{Chain, Random, push, quick_directory, seed};
 
 fn fails_with_panic(act: impl FnOnce()) {
@@ -63,7 +66,7 @@ fn a_rollback_restores_everything() {
 /// Catches a rollback that writes: nothing of it may reach the file.
 #[test]
 fn a_rollback_writes_nothing() {
-    let scene = board_with_things();
+    let scene = with_things(Scene::with(Scene::options().image(ImageMode::Private)));
     scene.pool().checkpoint().unwrap();
     let (bytes, id, counts) =
         (fs::read(scene.path()).unwrap(), scene.pool().last_committed(), scene.pool().stats().journal);
@@ -359,7 +362,7 @@ fn the_callers_error_comes_back() {
 /// Catches a commit that writes although nothing changed: no record, no write, no id.
 #[test]
 fn a_transaction_that_changes_nothing_writes_nothing() {
-    let scene = board_with_things();
+    let scene = with_things(Scene::with(Scene::options().image(ImageMode::Private)));
     scene.pool().checkpoint().unwrap();
     let (bytes, id, counts) =
         (fs::read(scene.path()).unwrap(), scene.pool().last_committed(), scene.pool().stats().journal);
@@ -388,7 +391,8 @@ fn a_transaction_that_changes_nothing_writes_nothing() {
 #[test]
 fn an_immediate_commit_is_one_durable_write() {
     let directory = quick_directory();
-    let pool = Pool::<Chain>::create(directory.path().join("a.pobj")).unwrap();
+    let options = Pool::<Chain>::options().force_domain(Domain::Page).image(ImageMode::Private);
+    let pool = options.create(directory.path().join("a.pobj")).unwrap();
     let writes = || pool.stats().journal.durable_writes;
     for value in 0..200 {
         let before = pool.stats().journal;

@@ -10,6 +10,7 @@ pub mod eventual;
 pub mod group;
 pub mod heap;
 pub mod map;
+pub mod memory;
 pub mod open;
 pub mod recover;
 pub mod validate;
@@ -31,6 +32,12 @@ pub const ALL: &[Group] = &[
     Group { name: "group-commit", run: group::rows },
     Group { name: "eventual", run: eventual::rows },
     Group { name: "checkpoint", run: eventual::checkpoint_rows },
+    Group { name: "memory-change", run: memory::change::word_rows },
+    Group { name: "memory-ranges", run: memory::change::range_rows },
+    Group { name: "memory-list", run: memory::objects::list_rows },
+    Group { name: "memory-map", run: memory::objects::map_rows },
+    Group { name: "memory-undo", run: memory::change::undo_rows },
+    Group { name: "memory-checkpoint", run: memory::checkpoint::rows },
     Group { name: "alloc", run: heap::alloc_rows },
     Group { name: "map", run: map::rows },
     Group { name: "bytes", run: heap::bytes_rows },

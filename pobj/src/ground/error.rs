@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::domain::Domain;
+
 /// Result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -92,6 +94,15 @@ pub enum Error {
         /// Why the value cannot work, and which values can.
         reason: String,
     },
+    /// The medium does not keep stores as closely as was asked for.
+    Domain {
+        /// The file.
+        path: PathBuf,
+        /// The coarsest domain that would do.
+        needed: Domain,
+        /// What the medium has.
+        found: Domain,
+    },
     /// A request that no pool can satisfy, such as a length beyond `u64`.
     TooLarge {
         /// Bytes that were asked for.
@@ -103,6 +114,17 @@ pub enum Error {
         index: u64,
         /// What the collection holds.
         len: u64,
+    },
+    /// A range of bytes is not made of whole, aligned values of the type that it should be seen as.
+    Misaligned {
+        /// Address of the range's first byte.
+        address: u64,
+        /// Length of the range in bytes.
+        len: u64,
+        /// Size of a value in bytes.
+        size: u64,
+        /// Alignment of a value in bytes.
+        align: u64,
     },
     /// A place inside a character, or beyond the end of a string, was named.
     NotCharBoundary {
@@ -144,7 +166,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot {doing} ({}): {source}", path.display())
             }
             Self::Io { doing, path: None, source } => write!(f, "cannot {doing}: {source}"),
-            Self::NotFound { path } => write!(f, "no pool at {}", path.display()),
+            Self::NotFound { path } => write!(f, "there is no {}", path.display()),
             Self::AlreadyExists { path } => {
                 write!(f, "{} exists; open it, or create the pool under another name", path.display())
             }
@@ -192,10 +214,21 @@ impl fmt::Display for Error {
             }
             Self::Forked => write!(f, "the pool was opened before a fork; open it in this process"),
             Self::InvalidOption { option, reason } => write!(f, "option `{option}`: {reason}"),
+            Self::Domain { path, needed, found } => write!(
+                f,
+                "{}: the medium keeps stores by {found}, and {needed} or finer is needed; only a file system mounted \
+                 with DAX grants that",
+                path.display()
+            ),
             Self::TooLarge { requested } => write!(f, "{requested} bytes can never fit in a pool"),
             Self::OutOfRange { index, len } => {
-                write!(f, "place {index} is beyond the end of a collection with {len} elements")
+                write!(f, "place {index} is beyond the end, which is at {len}")
             }
+            Self::Misaligned { address, len, size, align } => write!(
+                f,
+                "{len} bytes at address {address:#x} are not whole values of {size} bytes that start at a multiple of \
+                 {align}"
+            ),
             Self::NotCharBoundary { index, len } => write!(
                 f,
                 "byte {index} is not between two characters of a string of {len} bytes (see str::is_char_boundary)"

@@ -1,7 +1,8 @@
 //! The lowest floor: what every other floor may use and what knows nothing of pools.
 //!
-//! Errors, checksums, and the gate that separates readers from the writer.
+//! Errors, checksums, persistence domains, a hasher for offsets.
 
 pub mod checksum;
+pub mod domain;
 pub mod error;
-pub(crate) mod gate;
+pub(crate) mod word_hash;

@@ -44,15 +44,27 @@ impl Heap {
                 }
             }
             if let Some((group, (first, batch))) = unmanaged {
+                self.check_backed(first, batch)?;
                 self.make_metadata(image, group, first, batch);
                 continue;
             }
             let Some(start) = found else {
                 return Err(self.need_space(count, requested));
             };
+            self.check_backed(start, count)?;
             self.take_free(start, count);
             return Ok(start);
         }
+    }
+
+    /// In place, space must exist before the first store: a store into a hole of a full file system is a signal.
+    fn check_backed(&self, start: u32, count: u32) -> Result<(), AllocError> {
+        let is_hole = |&chunk: &u32| self.table[chunk as usize].is_unbacked();
+        if self.in_place && (start..start + count).any(|chunk| is_hole(&chunk)) {
+            let range = self.place.chunk_offset(start)..self.place.chunk_offset(start + count);
+            return Err(AllocError::NeedBacking { range });
+        }
+        Ok(())
     }
 
     /// Gives chunks back to the free space, and to the file system once `txid` has been checkpointed.

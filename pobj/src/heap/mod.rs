@@ -92,6 +92,16 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// Offset and length of the bytes that it changes.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        match *self {
+            Self::Word { offset, .. } | Self::Set { offset, .. } | Self::Clear { offset, .. } => (offset, 8),
+            Self::Zeros { offset, count } => (offset, count * 8),
+        }
+    }
+}
+
 /// Why there is no block.
 #[derive(Debug)]
 pub(crate) enum AllocError {
@@ -99,6 +109,11 @@ pub(crate) enum AllocError {
     NeedSpace {
         /// The length of the pool that is asked for.
         new_len: u64,
+    },
+    /// Pass the range to `Media::allocate` and to [`Heap::backed`], and ask again. In place only.
+    NeedBacking {
+        /// Offsets of chunks that the file may lack.
+        range: std::ops::Range<u64>,
     },
     /// The pool may not grow as far as this needs.
     Full {
@@ -131,6 +146,8 @@ pub(crate) struct Heap {
     punching: u64,
     /// Extents in use whose space in the file may be missing, as (start, count).
     unbacked: Vec<(u32, u32)>,
+    /// The image is the pool's own bytes.
+    in_place: bool,
     /// Length of the image when the heap was loaded; memory beyond it was zero.
     loaded_len: u64,
     /// The newest transaction that committed here.
@@ -198,6 +215,11 @@ impl Heap {
             }
             self.next_run(image, class, len)?;
         }
+    }
+
+    /// Says that the image is the pool's own bytes: nothing is stored in a chunk whose space may not exist.
+    pub(crate) fn set_in_place(&mut self) {
+        self.in_place = true;
     }
 
     /// Records that the block at `offset` is free once the transaction has committed. What is not the start of an

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use super::apply::Applier;
 use super::record::{self, Entry, Kind};
-use super::ring::{Journal, Ring, count};
+use super::ring::{Journal, Mode, Ring, count};
 use super::spill::Spill;
 use super::state::RingState;
 use crate::ground::error::{Error, Result};
 use crate::layout::geometry::HOME_TXID;
+use crate::media::counts_here;
 
 /// How long an `Eventual` transaction may wait for its background sync.
 const SYNC_INTERVAL: Duration = Duration::from_millis(20);
@@ -31,6 +32,17 @@ struct Batch {
 impl Journal {
     /// Makes everything ordered durable, brings home up to date and empties the ring so far.
     pub(crate) fn checkpoint(&self) -> Result<()> {
+        match self.mode {
+            Mode::File => self.checkpoint_file(),
+            Mode::Direct => self.checkpoint_direct(),
+            Mode::InPlace => {
+                self.check_poison()?;
+                self.move_head(&mut self.lock()).map(drop)
+            }
+        }
+    }
+
+    fn checkpoint_file(&self) -> Result<()> {
         let mut ring = self.lock();
         let target = ring.last_txid;
         loop {
@@ -81,13 +93,11 @@ impl Journal {
         let mut spills = batch.spills.iter();
         let mut rest = batch.bytes.as_slice();
         while let Some(len) = record::plausible_len(rest, self.salt.pool_id) {
-            let kind = if rest[36] == Kind::Spill as u8 { Kind::Spill } else { Kind::Body };
-            let body = match kind {
-                Kind::Body => &rest[record::HEADER_LEN..len],
-                Kind::Spill => match spills.next() {
-                    Some(spill) => bytemuck::cast_slice(&spill.body),
-                    None => return Err(Error::Poisoned),
-                },
+            let is_spilled = rest[36] == Kind::Spill as u8;
+            let body = match (is_spilled, is_spilled.then(|| spills.next()).flatten()) {
+                (false, _) => &rest[record::HEADER_LEN..len],
+                (true, Some(spill)) => bytemuck::cast_slice(&spill.body),
+                (true, None) => return Err(Error::Poisoned),
             };
             for entry in record::entries(body) {
                 applier.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
@@ -99,7 +109,7 @@ impl Journal {
         self.media.sync()
     }
 
-    fn finish_checkpoint(&self, state: RingState, outcome: Result<()>) -> Result<()> {
+    pub(super) fn finish_checkpoint(&self, state: RingState, outcome: Result<()>) -> Result<()> {
         let mut ring = self.lock();
         ring.checkpointing = false;
         match &outcome {
@@ -136,12 +146,16 @@ impl Journal {
         if ring.stopping || self.check_poison().is_err() {
             return false;
         }
-        if self.is_half_full(&ring) {
+        let due = match self.mode {
+            Mode::Direct => self.progress.used() >= self.len / 2,
+            Mode::File | Mode::InPlace => self.is_half_full(&ring),
+        };
+        if due {
             drop(ring);
             // A failure has poisoned the journal; the committers report it.
             return self.checkpoint().is_ok();
         }
-        if ring.durable_txid == ring.last_txid {
+        if self.mode != Mode::File || ring.durable_txid == ring.last_txid {
             ring.background_idle = true;
             drop(self.work.wait(ring).unwrap_or_else(PoisonError::into_inner));
             return true;
@@ -167,7 +181,14 @@ impl Background {
         let worker = journal.clone();
         let thread = std::thread::Builder::new()
             .name("pobj-checkpoint".into())
-            .spawn(move || while worker.background_step() {})
+            .spawn(move || {
+                let mut before = counts_here();
+                while worker.background_step() {
+                    let now = counts_here();
+                    worker.background_counts.add(now - before);
+                    before = now;
+                }
+            })
             .map_err(|error| Error::io("start the checkpoint thread", error))?;
         Ok(Self { journal, thread: Some(thread) })
     }

@@ -8,24 +8,29 @@
 //! The rules J1 to J9 of the design are argued where they bind: the format and its salt in [`record`] (J1, J2),
 //! the positions and group commit in [`ring`] (J6 to J8), scanning and the proof of corruption in [`recover`]
 //! (J3), replay in [`apply`] (J4), transactions larger than the ring in [`spill`] (J5), the head's two slots in
-//! [`state`] (J9).
+//! [`state`] (J9). What is different on persistent memory is in [`direct`], and
+//! where the image is home in [`undo`].
 //!
 //! What is absent on purpose: the journal knows bytes and positions, never types, blocks or user code.
 
 mod apply;
 mod checkpoint;
+mod direct;
 pub(crate) mod record;
 mod recover;
 mod ring;
 mod spill;
 mod state;
+mod undo;
 
 pub(crate) use checkpoint::Background;
+pub(crate) use direct::Appender;
 pub(crate) use record::Body;
 pub(crate) use recover::{Place, Recovered, recover_into_home, recover_into_image};
 pub(crate) use ring::Journal;
 pub use ring::JournalCounts;
 pub(crate) use state::{RingState, format as format_state};
+pub(crate) use undo::UndoLog;
 
 /// When a commit returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@
 //! 16  horizon    u64   every transaction up to this one was durable when this record was made (J3)
 //! 24  pool id    u64
 //! 32  len        u32   bytes of the record, header included, padding excluded
-//! 36  kind       u32   1 = body follows, 2 = body is in a spill extent
+//! 36  kind       u32   see `Kind`
 //! 40  body       entries, whole words
 //! ..  zeros to a multiple of 64
 //! ```
@@ -39,6 +39,37 @@ pub(crate) enum Kind {
     Body = 1,
     /// The header is followed by the place of the entries outside the ring.
     Spill = 2,
+    /// In place: old words, to be put back unless a commit follows.
+    Undo = 3,
+    /// In place: the place of more old words outside the ring.
+    Extent = 4,
+    /// In place: as `Body`, and the old words before it are not needed any more.
+    Commit = 5,
+    /// In place: as `Spill`, likewise.
+    CommitSpill = 6,
+}
+
+impl Kind {
+    fn from_code(code: u64) -> Option<Self> {
+        [Self::Body, Self::Spill, Self::Undo, Self::Extent, Self::Commit, Self::CommitSpill]
+            .into_iter()
+            .find(|kind| *kind as u64 == code)
+    }
+
+    /// Whether the record ends a transaction; otherwise it holds old words of one that has not ended.
+    pub(crate) fn commits(self) -> bool {
+        !matches!(self, Self::Undo | Self::Extent)
+    }
+
+    /// Whether the entries are outside the ring.
+    pub(crate) fn is_spilled(self) -> bool {
+        matches!(self, Self::Spill | Self::CommitSpill)
+    }
+
+    /// Whether the record was made in place, where each record is durable before the next one is begun.
+    pub(crate) fn is_in_place(self) -> bool {
+        !matches!(self, Self::Body | Self::Spill)
+    }
 }
 
 /// A record's header, decoded.
@@ -71,17 +102,31 @@ pub(crate) fn padded_len(body_words: usize) -> u64 {
 
 /// Writes a whole record into `into`, which is exactly [`padded_len`] long.
 pub(crate) fn encode(into: &mut [u8], salt: Salt, position: u64, header: Header, body: &[u64]) {
-    let len = HEADER_LEN + body.len() * 8;
-    debug_assert_eq!(header.len, len);
-    into[8..16].copy_from_slice(&header.txid.to_le_bytes());
-    into[16..24].copy_from_slice(&header.horizon.to_le_bytes());
-    into[24..32].copy_from_slice(&salt.pool_id.to_le_bytes());
-    into[32..36].copy_from_slice(&(len as u32).to_le_bytes());
-    into[36..40].copy_from_slice(&(header.kind as u32).to_le_bytes());
-    into[HEADER_LEN..len].copy_from_slice(bytemuck::cast_slice(body));
-    into[len..].fill(0);
-    let sum = checksum(salt.seed(position), &into[8..len]);
-    into[0..8].copy_from_slice(&sum.to_le_bytes());
+    let mut words = Vec::new();
+    encode_words(&mut words, salt, position, header, body);
+    into.copy_from_slice(bytemuck::cast_slice(&words));
+}
+
+/// Makes `words` a whole record, padding included.
+#[inline]
+pub(crate) fn encode_words(words: &mut Vec<u64>, salt: Salt, position: u64, header: Header, body: &[u64]) {
+    debug_assert_eq!(header.len, HEADER_LEN + body.len() * 8);
+    let len_and_kind = header.len as u64 | (header.kind as u64) << 32;
+    let head = [0, header.txid, header.horizon, salt.pool_id, len_and_kind];
+    words.clear();
+    if let [first, second] = *body {
+        // One changed word, the most frequent record: a line.
+        let [_, txid, horizon, pool_id, len_and_kind] = head.map(u64::to_le);
+        let mut line = [0, txid, horizon, pool_id, len_and_kind, first, second, 0];
+        line[0] = checksum(salt.seed(position), &bytemuck::bytes_of(&line)[8..HEADER_LEN + 16]).to_le();
+        return words.extend_from_slice(&line);
+    }
+    words.reserve(padded_len(body.len()) as usize / 8);
+    words.extend_from_slice(&head.map(u64::to_le));
+    words.extend_from_slice(body);
+    let sum = checksum(salt.seed(position), &bytemuck::cast_slice(words)[8..]);
+    words[0] = sum.to_le();
+    words.resize(words.len().next_multiple_of(RECORD_ALIGN as usize / 8), 0);
 }
 
 fn word_at(bytes: &[u8], at: usize) -> u64 {
@@ -113,10 +158,14 @@ fn planted_bug() -> bool {
     false
 }
 
-/// The horizon that a header at the start of `bytes` claims, if it can be one of this pool's at all.
-pub(crate) fn claimed_horizon(bytes: &[u8], pool_id: u64) -> Option<u64> {
-    let plausible = bytes.len() >= HEADER_LEN && word_at(bytes, 24) == pool_id;
-    plausible.then(|| word_at(bytes, 16))
+/// Whether a header at the start of `bytes` claims that transaction `txid`, or a part of it, was durable before. Only
+/// such a record is worth its checksum.
+pub(crate) fn claims_durable(bytes: &[u8], pool_id: u64, txid: u64) -> bool {
+    if bytes.len() < HEADER_LEN || word_at(bytes, 24) != pool_id {
+        return false;
+    }
+    let in_place = Kind::from_code(word_at(bytes, 32) >> 32).is_some_and(Kind::is_in_place);
+    word_at(bytes, 16) >= txid || (in_place && word_at(bytes, 8) == txid)
 }
 
 /// Decodes the record at the start of `bytes` if it is whole and belongs at `position`.
@@ -125,11 +174,7 @@ pub(crate) fn decode(bytes: &[u8], salt: Salt, position: u64) -> Option<Header> 
     if checksum(salt.seed(position), &bytes[8..len]) != word_at(bytes, 0) && !planted_bug() {
         return None;
     }
-    let kind = match word_at(bytes, 32) >> 32 {
-        1 => Kind::Body,
-        2 => Kind::Spill,
-        _ => return None,
-    };
+    let kind = Kind::from_code(word_at(bytes, 32) >> 32)?;
     Some(Header { txid: word_at(bytes, 8), horizon: word_at(bytes, 16), len, kind })
 }
 
@@ -160,13 +205,17 @@ impl Body {
     }
 
     /// Records that the word at `offset` (a multiple of 8) is now `value`.
+    #[inline]
     pub(crate) fn word(&mut self, offset: u64, value: u64) {
-        self.words.push(head(offset / 8, KIND_WORDS, 1));
-        self.words.push(value);
+        self.words.extend_from_slice(&[head(offset / 8, KIND_WORDS, 1), value]);
     }
 
     /// Records that the words from `offset` on are now `new`.
+    #[inline]
     pub(crate) fn words_at(&mut self, offset: u64, new: &[u64]) {
+        if let [word] = new {
+            return self.word(offset, *word);
+        }
         let mut index = offset / 8;
         for piece in new.chunks(COUNT_MAX as usize) {
             self.words.push(head(index, KIND_WORDS, piece.len() as u64));
@@ -213,23 +262,23 @@ impl Body {
     /// second head would cost as much as that word.
     pub(crate) fn difference(&mut self, offset: u64, old: &[u64], new: &[u64]) {
         debug_assert_eq!(old.len(), new.len());
-        let mut at = 0;
-        while at < new.len() {
-            if old[at] == new[at] {
-                at += 1;
+        // The run under construction: its first word and the one behind its last changed word.
+        let mut run = None;
+        for (at, (old, now)) in old.iter().zip(new).enumerate() {
+            if old == now {
                 continue;
             }
-            let start = at;
-            let mut end = at + 1;
-            at = end;
-            while at < new.len() && at <= end + 1 {
-                if old[at] != new[at] {
-                    end = at + 1;
+            run = match run {
+                Some((start, end)) if at <= end + 1 => Some((start, at + 1)),
+                Some((start, end)) => {
+                    self.words_at(offset + start as u64 * 8, &new[start..end]);
+                    Some((at, at + 1))
                 }
-                at += 1;
-            }
+                None => Some((at, at + 1)),
+            };
+        }
+        if let Some((start, end)) = run {
             self.words_at(offset + start as u64 * 8, &new[start..end]);
-            at = end;
         }
     }
 }

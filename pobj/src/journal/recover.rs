@@ -15,9 +15,10 @@ use super::apply::Applier;
 use super::record::{self, Entry, Kind, Salt};
 use super::spill::SPILL_WORDS;
 use super::state::RingState;
+use super::undo::Extent;
 use crate::ground::checksum::checksum;
 use crate::ground::error::{Error, Result};
-use crate::layout::geometry::HOME_TXID;
+use crate::layout::geometry::{BLOCK, HOME_TXID, RING_STATE_SLOTS};
 use crate::media::{Image, Media};
 
 /// The search for a proof of corruption hashes at most this many times the ring's length.
@@ -38,6 +39,8 @@ pub(crate) struct Recovered {
     pub(crate) state: RingState,
     /// Transactions that were replayed.
     pub(crate) replayed: u64,
+    /// The platform reports an unsafe shutdown while the pool was open.
+    pub(crate) unsafe_shutdown: bool,
 }
 
 /// The ring is read in windows of this length, or of a record's where that is longer.
@@ -70,7 +73,7 @@ impl Window<'_> {
 }
 
 /// The walk over the journal's records.
-struct Scan<'m> {
+pub(super) struct Scan<'m> {
     window: Window<'m>,
     salt: Salt,
     /// Position of the head.
@@ -78,9 +81,52 @@ struct Scan<'m> {
     /// Position behind the last record that was found.
     end: u64,
     txid: u64,
+    /// Old words of a transaction that has not ended, in the order of their logging.
+    undo: Vec<Undo>,
+    /// Offset and length of what was read outside the ring.
+    outside: Vec<(u64, u64)>,
+}
+
+/// Where old words are.
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    /// In the ring: place and length of a record's body.
+    Ring(usize, usize),
+    /// In an extent: offset and length of a record's body.
+    Extent(u64, usize),
 }
 
 impl<'m> Scan<'m> {
+    pub(super) fn new(media: &'m dyn Media, ring: Range<u64>, salt: Salt, state: &RingState) -> Self {
+        let window = Window { media, ring, start: 0, bytes: Vec::new() };
+        Self {
+            window,
+            salt,
+            head: state.head,
+            end: state.head,
+            txid: state.txid,
+            undo: Vec::new(),
+            outside: Vec::new(),
+        }
+    }
+
+    /// Position behind the last record that was found.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Its transaction.
+    pub(super) fn txid(&self) -> u64 {
+        self.txid
+    }
+
+    /// Steps over the next record: its kind and body.
+    pub(super) fn next_body(&mut self) -> Result<Option<(Kind, &[u8])>> {
+        let Some((kind, range)) = self.advance()? else { return Ok(None) };
+        let body = &self.window.from(range.start, range.len())?[..range.len()];
+        Ok(Some((kind, body)))
+    }
+
     /// Finds the journal's end, and gives `sink` the entries on the way for as long as it has room. Gives the
     /// place up to which it did.
     fn run(
@@ -90,15 +136,23 @@ impl<'m> Scan<'m> {
         sink: &mut impl Sink,
     ) -> Result<(Self, (u64, u64))> {
         let salt = Salt { pool_id: place.pool_id, epoch: state.epoch };
-        let window = Window { media, ring: place.ring.clone(), start: 0, bytes: Vec::new() };
-        let mut scan = Self { window, salt, head: state.head, end: state.head, txid: state.txid };
+        let mut scan = Self::new(media, place.ring.clone(), salt, state);
         let mut given = (scan.end, scan.txid);
         if state.clean == 1 {
             return Ok((scan, given));
         }
         let mut giving = true;
         while let Some((kind, range)) = scan.advance()? {
-            giving = giving && kind == Kind::Body && {
+            if !kind.commits() {
+                scan.keep_undo(kind, range)?;
+                continue;
+            }
+            scan.undo.clear();
+            if kind.is_spilled() {
+                let words = scan.window.from(range.start, range.len())?;
+                scan.outside.extend(spill_place(&words[..range.len()]));
+            }
+            giving = giving && !kind.is_spilled() && {
                 let body = &scan.window.from(range.start, range.len())?[..range.len()];
                 place.give(body, sink)?
             };
@@ -113,17 +167,79 @@ impl<'m> Scan<'m> {
     /// Steps over the next record: its kind, and its body's place in the ring.
     fn advance(&mut self) -> Result<Option<(Kind, Range<usize>)>> {
         let len = self.window.ring_len() as u64;
-        let block_len = self.window.media.block_len();
-        for position in [self.end, self.end.next_multiple_of(block_len), self.end.next_multiple_of(len)] {
+        for position in [self.end, self.end.next_multiple_of(BLOCK), self.end.next_multiple_of(len)] {
             let Some(header) = self.decode(position)? else { continue };
             if header.txid == self.txid + 1 && position + header.len as u64 <= self.head + len {
                 self.end = position + (header.len as u64).next_multiple_of(record::RECORD_ALIGN);
-                self.txid = header.txid;
+                if header.kind.commits() {
+                    self.txid = header.txid;
+                }
                 let at = (position % len) as usize;
                 return Ok(Some((header.kind, at + record::HEADER_LEN..at + header.len)));
             }
         }
         Ok(None)
+    }
+
+    /// Notes old words; those in an extent are looked up.
+    fn keep_undo(&mut self, kind: Kind, range: Range<usize>) -> Result<()> {
+        if kind == Kind::Undo {
+            self.undo.push(Undo::Ring(range.start, range.len()));
+            return Ok(());
+        }
+        let words = &self.window.from(range.start, range.len())?[..range.len()];
+        let extent = Extent::read(words).ok_or_else(|| {
+            Error::corrupt("a record names no extent", self.window.ring.start + range.start as u64)
+        })?;
+        let (media, salt) = (self.window.media, extent.salt(self.salt));
+        // After its transaction has rolled back, an extent may be gone or cut.
+        let end = media.len()?.min(extent.offset.saturating_add(extent.len));
+        let mut position = extent.offset;
+        let mut bytes = vec![0; record::HEADER_LEN];
+        while position.checked_add(record::HEADER_LEN as u64).is_some_and(|header| header <= end) {
+            bytes.resize(record::HEADER_LEN, 0);
+            media.read(position, &mut bytes)?;
+            let len = record::claimed_len(&bytes, salt.pool_id).filter(|len| *len as u64 <= end - position);
+            let Some(len) = len else { break };
+            bytes.resize(len, 0);
+            media.read(position, &mut bytes)?;
+            let header = record::decode(&bytes, salt, position);
+            if header.is_none_or(|header| header.txid != self.txid + 1 || header.kind != Kind::Undo) {
+                break;
+            }
+            let body = position + record::HEADER_LEN as u64;
+            self.undo.push(Undo::Extent(body, len - record::HEADER_LEN));
+            self.outside.push((position, len as u64));
+            position += (len as u64).next_multiple_of(record::RECORD_ALIGN);
+        }
+        Ok(())
+    }
+
+    /// Flushes what the scan has read: a process that was killed may have left it in the caches, stored and not fenced.
+    fn flush_all(&self) -> Result<()> {
+        let (media, len) = (self.window.media, self.window.ring_len() as u64);
+        let ring = |from: u64, end: u64| media.flush(self.window.ring.start + from, end - from);
+        let (from, end) = (self.head % len, self.head % len + (self.end - self.head));
+        ring(from, end.min(len))?;
+        ring(0, end.saturating_sub(len))?;
+        RING_STATE_SLOTS.into_iter().try_for_each(|slot| media.flush(slot, BLOCK))?;
+        self.outside.iter().try_for_each(|(offset, len)| media.flush(*offset, *len))
+    }
+
+    /// Gives `sink` the old words of the transaction that has not ended, the newest first.
+    fn put_back(&mut self, place: &Place, sink: &mut impl Sink) -> Result<()> {
+        for undo in std::mem::take(&mut self.undo).into_iter().rev() {
+            let taken = match undo {
+                Undo::Ring(at, len) => place.give(&self.window.from(at, len)?[..len], sink)?,
+                Undo::Extent(offset, len) => {
+                    let mut body = vec![0; len];
+                    self.window.media.read(offset, &mut body)?;
+                    place.give(&body, sink)?
+                }
+            };
+            debug_assert!(taken, "a sink that may write takes everything");
+        }
+        Ok(())
     }
 
     /// The record that lies whole at `position`, if there is one.
@@ -145,8 +261,7 @@ impl<'m> Scan<'m> {
         while position < self.head + len && budget > 0 {
             let at = (position % len) as usize;
             let bytes = self.window.from(at, record::HEADER_LEN)?;
-            // Only a record that claims to prove something is worth its checksum.
-            if record::claimed_horizon(bytes, self.salt.pool_id).is_some_and(|horizon| horizon > self.txid) {
+            if record::claims_durable(bytes, self.salt.pool_id, self.txid + 1) {
                 let header = self.decode(position)?;
                 if header.is_some() {
                     let what = format!("transaction {} was durable and is unreadable", self.txid + 1);
@@ -162,6 +277,7 @@ impl<'m> Scan<'m> {
     /// Gives `sink` the entries of all records behind the place `given`, in a second walk.
     fn give_rest(&mut self, place: &Place, given: (u64, u64), sink: &mut impl Sink) -> Result<()> {
         let last = self.txid;
+        let end = self.end;
         (self.end, self.txid) = given;
         while self.txid < last {
             let Some((kind, range)) = self.advance()? else {
@@ -170,11 +286,13 @@ impl<'m> Scan<'m> {
             let media = self.window.media;
             let direct = &self.window.from(range.start, range.len())?[..range.len()];
             let taken = match kind {
-                Kind::Body => place.give(direct, sink)?,
-                Kind::Spill => place.give(&read_spill(media, place, direct)?, sink)?,
+                Kind::Undo | Kind::Extent => continue,
+                Kind::Body | Kind::Commit => place.give(direct, sink)?,
+                Kind::Spill | Kind::CommitSpill => place.give(&read_spill(media, place, direct)?, sink)?,
             };
             debug_assert!(taken, "a sink that may write takes everything");
         }
+        self.end = end;
         Ok(())
     }
 }
@@ -228,6 +346,12 @@ impl Place {
     }
 }
 
+/// Where a large transaction's body is said to be.
+fn spill_place(words: &[u8]) -> Option<(u64, u64)> {
+    let word = |index: usize| Some(u64::from_le_bytes(words.get(index * 8..index * 8 + 8)?.try_into().ok()?));
+    Some((word(0)?, word(1)?))
+}
+
 fn read_spill(media: &dyn Media, place: &Place, words: &[u8]) -> Result<Vec<u8>> {
     let wrong = |what: &str| Error::corrupt(format!("a large transaction's body {what}"), place.ring.start);
     if words.len() != SPILL_WORDS * 8 {
@@ -272,23 +396,31 @@ pub(crate) fn recover_into_home(media: &dyn Media, place: &Place, epoch: u64) ->
     let mut applier = Applier::holding(media);
     let (mut scan, given) = Scan::run(media, place, &state, &mut applier)?;
     refuse_home_ahead(media, &scan)?;
+    if !was_clean && media.domain().is_memory() {
+        scan.flush_all()?;
+        media.sync()?;
+    }
     let replayed = scan.txid - state.txid;
-    if replayed > 0 {
+    if replayed > 0 || !scan.undo.is_empty() {
         applier.release();
         scan.give_rest(place, given, &mut applier)?;
+        scan.put_back(place, &mut applier)?;
         applier.add(Entry::Words { offset: HOME_TXID, words: &scan.txid.to_le_bytes() })?;
         applier.write_out()?;
         media.sync()?;
     }
+    let mark = media.shutdown_mark();
+    let unsafe_shutdown = state.saw_unsafe_shutdown(mark);
+    state.shutdown_mark = mark;
     state.epoch = epoch;
-    state.head = scan.end.next_multiple_of(media.block_len());
+    state.head = scan.end.next_multiple_of(BLOCK);
     state.txid = scan.txid;
     if was_clean {
         state.store_over_clean(media, place.pool_id)?;
     } else {
         state.store(media, place.pool_id)?;
     }
-    Ok(Recovered { state, replayed })
+    Ok(Recovered { state, replayed, unsafe_shutdown })
 }
 
 /// Replays into `image` alone; the medium is not written.
@@ -299,6 +431,8 @@ pub(crate) fn recover_into_image(media: &dyn Media, place: &Place, image: &Image
     refuse_home_ahead(media, &scan)?;
     let replayed = scan.txid - state.txid;
     scan.give_rest(place, given, &mut sink)?;
+    scan.put_back(place, &mut sink)?;
+    let unsafe_shutdown = state.saw_unsafe_shutdown(media.shutdown_mark());
     state.txid = scan.txid;
-    Ok(Recovered { state, replayed })
+    Ok(Recovered { state, replayed, unsafe_shutdown })
 }

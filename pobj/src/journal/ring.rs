@@ -24,14 +24,28 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Durability;
+use super::direct::{Appender, Progress};
 use super::record::{self, Header, Kind, Salt};
 use super::spill::Spill;
 use super::state::RingState;
+use super::undo::InPlace;
 use crate::ground::error::{Error, Result};
-use crate::media::Media;
+use crate::layout::geometry::Geometry;
+use crate::media::{ImageMode, Media, MediaCounts, Totals, counts_here};
 
 /// A leader waits for other committers for at most this part of the last durable write's time.
 const GATHER_PART: u32 = 2;
+
+/// How records are made and become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Redo by durable writes of a file, shared by all who wait.
+    File,
+    /// Redo by non-temporal stores and a fence (see [`direct`](super::direct)).
+    Direct,
+    /// Undo (see [`undo`](super::undo)).
+    InPlace,
+}
 
 /// What the journal has done since the pool was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +73,11 @@ pub(super) struct Counters {
 
 pub(super) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
+}
+
+/// As [`count`], by the only one who counts.
+pub(super) fn count_alone(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 /// Where a record lies in the ring.
@@ -96,6 +115,7 @@ pub(super) struct Ring {
     pub(super) background_idle: bool,
     pub(super) stopping: bool,
     scratch: Vec<u8>,
+    pub(super) in_place: InPlace,
 }
 
 impl Ring {
@@ -119,6 +139,15 @@ pub(crate) struct Journal {
     pub(super) work: Condvar,
     poisoned: AtomicBool,
     pub(super) counters: Counters,
+    /// What the background thread has done.
+    pub(crate) background_counts: Totals,
+    /// What transactions have done.
+    pub(crate) foreground: Totals,
+    pub(super) mode: Mode,
+    /// On persistent memory.
+    pub(super) progress: Progress,
+    /// Length beyond which the pool never grows.
+    pub(super) max_len: u64,
 }
 
 impl Journal {
@@ -126,14 +155,20 @@ impl Journal {
     pub(crate) fn new(
         media: Arc<dyn Media>,
         pool_id: u64,
-        offset: u64,
-        len: u64,
+        geometry: &Geometry,
         state: RingState,
+        image: ImageMode,
     ) -> Result<Self> {
+        let (offset, len) = (geometry.ring_offset, geometry.ring_len);
         media.prepare_ring(offset, len)?;
+        let mode = match (media.domain().is_memory(), image) {
+            (_, ImageMode::InPlace) => Mode::InPlace,
+            (true, ImageMode::Private) => Mode::Direct,
+            (false, ImageMode::Private) => Mode::File,
+        };
         let salt = Salt { pool_id, epoch: state.epoch };
         let ring = Ring {
-            mirror: vec![0; len as usize],
+            mirror: if mode == Mode::File { vec![0; len as usize] } else { Vec::new() },
             marks: VecDeque::new(),
             spills: VecDeque::new(),
             tail: state.head,
@@ -150,6 +185,7 @@ impl Journal {
             background_idle: false,
             stopping: false,
             scratch: Vec::new(),
+            in_place: InPlace::default(),
         };
         Ok(Self {
             media,
@@ -161,6 +197,11 @@ impl Journal {
             work: Condvar::new(),
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
+            background_counts: Totals::default(),
+            foreground: Totals::default(),
+            mode,
+            progress: Progress::new(&state),
+            max_len: geometry.max_len,
         })
     }
 
@@ -193,7 +234,7 @@ impl Journal {
     }
 
     /// After this, every commit fails (M5).
-    pub(super) fn poison(&self) {
+    pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
     }
 
@@ -205,7 +246,10 @@ impl Journal {
 
     /// Orders one transaction. When it returns, the transaction comes before every later one; it is not yet
     /// durable. On an error nothing was ordered.
-    pub(crate) fn append(&self, body: &[u64], durability: Durability) -> Result<u64> {
+    pub(crate) fn append(&self, end: &mut Appender, body: &[u64], durability: Durability) -> Result<u64> {
+        if self.mode == Mode::Direct {
+            return self.append_direct(end, body);
+        }
         if record::padded_len(body.len()) > self.len / 2 {
             return self.append_spilled(body, durability);
         }
@@ -290,8 +334,29 @@ impl Journal {
         Ok(self.lock())
     }
 
-    /// Returns when transaction `txid` is durable.
-    pub(crate) fn wait_durable(&self, txid: u64) -> Result<()> {
+    /// Whether a commit of this durability waits until it is durable. On persistent memory all do: the fence must come
+    /// from the thread that stored the record, and there is no cheaper promise than one fence.
+    pub(crate) fn waits(&self, durability: Durability) -> bool {
+        match self.mode {
+            Mode::File => durability == Durability::Immediate,
+            Mode::Direct | Mode::InPlace => true,
+        }
+    }
+
+    /// Returns when transaction `txid`, which this thread has appended, is durable. `before` is what this thread had
+    /// asked of media when the transaction began.
+    pub(crate) fn wait_durable(&self, txid: u64, before: MediaCounts) -> Result<()> {
+        let outcome = match self.mode {
+            Mode::Direct => return self.fence_record(txid, before),
+            Mode::File => self.wait_written(txid),
+            Mode::InPlace => self.check_durable(txid),
+        };
+        self.foreground.add(counts_here() - before);
+        outcome
+    }
+
+    /// Returns when a durable write has covered transaction `txid`.
+    fn wait_written(&self, txid: u64) -> Result<()> {
         let mut ring = self.lock();
         ring.committers += 1;
         loop {
@@ -337,8 +402,14 @@ impl Journal {
 
     /// Makes everything ordered so far durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        let last = self.lock().last_txid;
-        self.wait_durable(last)
+        match self.mode {
+            Mode::File => {
+                let last = self.lock().last_txid;
+                self.wait_written(last)
+            }
+            Mode::Direct => self.wait_fenced(self.progress.appended()),
+            Mode::InPlace => self.check_poison(),
+        }
     }
 
     /// Writes all ordered records durably. The caller found that nobody else does.
@@ -426,12 +497,16 @@ impl Journal {
 
     /// The last transaction that home holds.
     pub(crate) fn home_txid(&self) -> u64 {
-        self.lock().state.txid
+        let ring = self.lock();
+        if self.mode == Mode::InPlace { ring.last_txid } else { ring.state.txid }
     }
 
     /// The last transaction that is ordered.
     pub(crate) fn last_txid(&self) -> u64 {
-        self.lock().last_txid
+        match self.mode {
+            Mode::Direct => self.progress.appended(),
+            Mode::File | Mode::InPlace => self.lock().last_txid,
+        }
     }
 
     pub(crate) fn counts(&self) -> JournalCounts {

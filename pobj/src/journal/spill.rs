@@ -11,6 +11,7 @@ use super::record::Kind;
 use super::ring::{Journal, count};
 use crate::ground::checksum::checksum;
 use crate::ground::error::Result;
+use crate::layout::geometry::BLOCK;
 
 /// A body outside the ring: words of the record that names it.
 pub(super) const SPILL_WORDS: usize = 3;
@@ -28,23 +29,30 @@ impl Journal {
     pub(super) fn append_spilled(&self, body: &[u64], durability: Durability) -> Result<u64> {
         self.settle_spills()?;
         let restore_len = self.media.len()?;
+        let (place, spill) = self.write_spill(body, restore_len)?;
+        self.append_record(Kind::Spill, &place, durability, Some(spill))
+    }
+
+    /// Writes a body behind all there is, durably. Gives the words of the record that is to name it.
+    pub(super) fn write_spill(&self, body: &[u64], restore_len: u64) -> Result<([u64; SPILL_WORDS], Spill)> {
+        let end = self.media.len()?;
         let bytes: &[u8] = bytemuck::cast_slice(body);
-        let offset = restore_len.next_multiple_of(self.media.block_len());
+        let offset = end.next_multiple_of(BLOCK);
         let written = self
             .media
-            .grow(offset + (bytes.len() as u64).next_multiple_of(self.media.block_len()))
+            .grow(offset + (bytes.len() as u64).next_multiple_of(BLOCK))
             .and_then(|()| self.media.write(offset, bytes))
             // The length and the bytes are durable before a record depends on them (J9).
             .and_then(|()| self.sync_medium());
         if let Err(error) = written {
             // Nothing refers to these bytes; open cuts the file if this cannot.
-            let _ = self.media.truncate(restore_len);
+            let _ = self.media.truncate(end);
             return Err(error);
         }
         let place: [u64; SPILL_WORDS] = [offset, bytes.len() as u64, checksum(self.salt.pool_id, bytes)];
         let spill = Spill { txid: 0, body: body.into(), restore_len };
         count(&self.counters.spills, 1);
-        self.append_record(Kind::Spill, &place, durability, Some(spill))
+        Ok((place, spill))
     }
 
     /// Returns when no body waits behind the pool's bytes, so that the file may grow.

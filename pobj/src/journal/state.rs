@@ -31,7 +31,8 @@ pub(crate) struct RingState {
     pub(crate) txid: u64,
     /// 1 if the ring was empty when this state was written, because the pool was closed.
     pub(crate) clean: u64,
-    reserved: u64,
+    /// What the platform said of its unsafe shutdowns when this pool was opened; 0 if nothing.
+    pub(crate) shutdown_mark: u64,
     checksum: u64,
 }
 
@@ -40,7 +41,7 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RingState, checksum), 5
 
 impl RingState {
     pub(crate) fn new(epoch: u64, head: u64, txid: u64) -> Self {
-        Self { magic: MAGIC, sequence: 0, epoch, head, txid, clean: 0, reserved: 0, checksum: 0 }
+        Self { magic: MAGIC, sequence: 0, epoch, head, txid, clean: 0, shutdown_mark: 0, checksum: 0 }
     }
 
     fn sum(&self, pool_id: u64) -> u64 {
@@ -63,6 +64,12 @@ impl RingState {
         self.sequence += 1;
         self.clean = 0;
         self.store(media, pool_id)
+    }
+
+    /// Whether the platform reports that persistent memory may have lost what was on its way to it, while this pool was
+    /// open: its count has moved since, on the same device.
+    pub(crate) fn saw_unsafe_shutdown(&self, mark_now: u64) -> bool {
+        self.clean == 0 && self.shutdown_mark != 0 && mark_now != 0 && self.shutdown_mark != mark_now
     }
 
     fn read(media: &dyn Media, offset: u64) -> Result<Self> {
@@ -101,7 +108,7 @@ impl RingState {
 
 /// Writes the first state of a new pool into both slots.
 pub(crate) fn format(media: &dyn Media, pool_id: u64, epoch: u64) -> Result<()> {
-    let mut state = RingState::new(epoch, 0, 0);
+    let mut state = RingState { shutdown_mark: media.shutdown_mark(), ..RingState::new(epoch, 0, 0) };
     state.store(media, pool_id)?;
     state.store(media, pool_id)
 }

@@ -37,6 +37,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::Placement;
 use super::arena::Arena;
+use super::dax::shared_flags;
 use super::reserve::{address, reserve_anywhere, reserve_at};
 use crate::ground::error::{Error, Result};
 
@@ -61,8 +62,14 @@ pub struct Image {
 
 /// What holds the bytes, and hence what [`Image::extend`] and dropping must do.
 enum Backing {
-    /// Address space of this process from `base`, `max_len` bytes.
+    /// Address space of this process from `base`, `max_len` bytes, with the file mapped privately.
     Reservation,
+    /// The same, with the file mapped shared: the image is the pool's own bytes.
+    InPlace {
+        /// What is mapped, for growth.
+        file: File,
+        map_sync: bool,
+    },
     /// Memory that the medium keeps for the next image.
     Arena(Arc<Arena>),
 }
@@ -89,6 +96,28 @@ impl Image {
         let mapped = mapped.map_err(|e| Error::io("map the pool file", e))?;
         let _ = mapped.expose_provenance();
         image.len.store(len, Ordering::Release);
+        Ok(image)
+    }
+
+    /// Maps the first `len` bytes of `file` shared inside a reservation of `max_len` bytes: stores go to the file.
+    pub(crate) fn map_file_in_place(
+        file: &File,
+        placement: Placement,
+        len: u64,
+        max_len: u64,
+        map_sync: bool,
+    ) -> Result<Self> {
+        check_lengths(len, max_len)?;
+        let file = file.try_clone().map_err(|e| Error::io("keep the pool file for its growth", e))?;
+        let base = match placement {
+            Placement::At(base) => {
+                reserve_at(base, max_len)?;
+                base
+            }
+            Placement::Anywhere => reserve_anywhere(max_len)?,
+        };
+        let image = Self::new(base, max_len, Backing::InPlace { file, map_sync });
+        image.extend(len)?;
         Ok(image)
     }
 
@@ -169,6 +198,7 @@ impl Image {
                 let mapped = mapped.map_err(|e| Error::io("map memory for the pool's growth", e))?;
                 let _ = mapped.expose_provenance();
             }
+            Backing::InPlace { file, map_sync } => self.map_shared(file, old, len, *map_sync)?,
             // Beyond `len` an arena is zero: fresh from the allocator, or zeroed when this image was made.
             Backing::Arena(arena) => {
                 arena.used.fetch_max(len, Ordering::Relaxed);
@@ -176,6 +206,50 @@ impl Image {
         }
         self.len.store(len, Ordering::Release);
         Ok(())
+    }
+
+    /// Maps `old .. len` of the file shared at its place.
+    fn map_shared(&self, file: &File, old: u64, len: u64, map_sync: bool) -> Result<()> {
+        let (start, count) = (address(self.base + old), (len - old) as usize);
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, shared_flags(map_sync));
+        // SAFETY: the range lies in this image's own reservation. It is beyond the backed bytes, or holds the same file
+        // privately and becomes what it was before (`unshield`), which the running transaction alone can see.
+        let mapped = unsafe { rustix::mm::mmap(start, count, access, flags, file, old) };
+        let _ = mapped.map_err(|e| Error::io("map the pool's persistent memory", e))?.expose_provenance();
+        Ok(())
+    }
+
+    /// Turns an image in place into a private one, as it is now: later stores do not reach the pool's own bytes.
+    /// [`unshield`](Self::unshield) forgets them.
+    pub(crate) fn shield(&self) -> Result<()> {
+        match &self.backing {
+            Backing::Reservation => Ok(()),
+            Backing::InPlace { file, .. } => {
+                let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+                let (access, len) = (ProtFlags::READ | ProtFlags::WRITE, self.len() as usize);
+                // SAFETY: the range is this image's own, and the bytes there stay the same; only where later stores go
+                // changes.
+                let mapped = unsafe { rustix::mm::mmap(address(self.base), len, access, flags, file, 0) };
+                let _ = mapped.map_err(|e| Error::io("map the pool privately", e))?.expose_provenance();
+                Ok(())
+            }
+            Backing::Arena(arena) => {
+                arena.shield();
+                Ok(())
+            }
+        }
+    }
+
+    /// Undoes [`shield`](Self::shield): the image is the pool's own bytes again, and what was stored meanwhile is gone.
+    pub(crate) fn unshield(&self) -> Result<()> {
+        match &self.backing {
+            Backing::Reservation => Ok(()),
+            Backing::InPlace { file, map_sync } => self.map_shared(file, 0, self.len(), *map_sync),
+            Backing::Arena(arena) => {
+                arena.unshield();
+                Ok(())
+            }
+        }
     }
 
     /// An error unless `offset .. offset + len` is backed. For whatever comes from a file.
@@ -264,7 +338,7 @@ impl Image {
     /// Makes the pages of a range present and private, so that the first stores there do not fault one by one.
     /// Best effort.
     pub(crate) fn populate(&self, offset: u64, len: u64) {
-        if !matches!(self.backing, Backing::Reservation) || len == 0 || self.check(offset, len).is_err() {
+        if matches!(self.backing, Backing::Arena(_)) || len == 0 || self.check(offset, len).is_err() {
             return;
         }
         let page = rustix::param::page_size() as u64;
@@ -319,7 +393,7 @@ impl Drop for Image {
         match &self.backing {
             // SAFETY: the reservation is this image's own, and whoever could refer into it borrows the pool that
             // owns the image.
-            Backing::Reservation => unsafe {
+            Backing::Reservation | Backing::InPlace { .. } => unsafe {
                 let _ = rustix::mm::munmap(address(self.base), self.max_len as usize);
             },
             Backing::Arena(arena) => arena.in_use.store(false, Ordering::Release),

@@ -4,17 +4,71 @@
 //! at the same address, because the handle also keeps the memory of the image.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::arena::Arena;
-use super::{Image, Media, Placement};
+use super::arena::{Arena, Tenant};
+use super::{Domain, Image, ImageMode, Media, Placement, counts, refuse_in_place};
 use crate::ground::error::{Error, Result};
+
+/// Length of a line of every supported processor's cache, in bytes.
+pub(super) const CACHE_LINE: u64 = 64;
 
 /// A pool's bytes in ordinary memory. Clones are handles to the same bytes.
 #[derive(Clone)]
 pub struct RamMedia {
-    home: Arc<Mutex<Vec<u8>>>,
+    home: Arc<Mutex<Home>>,
     arena: Arc<Arena>,
+    domain: Domain,
+}
+
+struct Home {
+    bytes: Vec<u8>,
+    /// The bytes are those in the arena, as far as it goes; of `bytes` only the rest and the length count.
+    in_place: bool,
+    arena: Arc<Arena>,
+}
+
+impl Home {
+    /// How many of `len` bytes from `offset` on are in the arena.
+    fn split(&self, offset: usize, len: usize) -> usize {
+        if self.in_place { (self.arena.capacity as usize).saturating_sub(offset).min(len) } else { 0 }
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let range = part(&self.bytes, offset, into.len())?;
+        let (head, tail) = into.split_at_mut(self.split(range.start, range.len()));
+        if !head.is_empty() {
+            self.arena.load(offset, head);
+        }
+        tail.copy_from_slice(&self.bytes[range.start + head.len()..range.end]);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let range = part(&self.bytes, offset, bytes.len())?;
+        let in_arena = self.split(range.start, range.len());
+        if in_arena > 0 {
+            self.arena.store(offset, &bytes[..in_arena]);
+        }
+        self.bytes[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Brings `bytes` up to date.
+    fn collect(&mut self) {
+        let in_arena = self.split(0, self.bytes.len());
+        if in_arena > 0 {
+            self.arena.load(0, &mut self.bytes[..in_arena]);
+        }
+    }
+}
+
+impl Tenant for Mutex<Home> {
+    fn move_out(&self) {
+        let mut home = self.lock().unwrap_or_else(PoisonError::into_inner);
+        home.collect();
+        home.in_place = false;
+    }
 }
 
 impl RamMedia {
@@ -25,31 +79,45 @@ impl RamMedia {
 
     /// A medium that holds `bytes`, at the addresses of `arena`.
     pub(crate) fn from_parts(bytes: Vec<u8>, arena: Arc<Arena>) -> Self {
-        Self { home: Arc::new(Mutex::new(bytes)), arena }
+        let home = Home { bytes, in_place: false, arena: Arc::clone(&arena) };
+        Self { home: Arc::new(Mutex::new(home)), arena, domain: Domain::Page }
+    }
+
+    /// The same bytes as a medium of another persistence domain, as far as a pool can tell: nothing here survives the
+    /// process. A new one is a file ([`Domain::Page`]).
+    #[must_use]
+    pub fn with_domain(self, domain: Domain) -> Self {
+        Self { domain, ..self }
     }
 
     /// A copy of the bytes, as a file of them would read.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        self.home().clone()
+        let mut home = self.home();
+        home.collect();
+        home.bytes.clone()
     }
 
     /// Another medium that holds `bytes`, such as a damaged copy of this one's. It uses the same addresses, so that
     /// pointers in the bytes stay right; only one of the two can have an open pool at a time.
     #[must_use]
     pub fn with_bytes(&self, bytes: Vec<u8>) -> Self {
-        Self::from_parts(bytes, Arc::clone(&self.arena))
+        Self::from_parts(bytes, Arc::clone(&self.arena)).with_domain(self.domain)
     }
 
-    fn home(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn home(&self) -> MutexGuard<'_, Home> {
         // A panic in another thread cannot leave the vector half changed: each method changes it in one step.
         self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_fence(&self) {
+        if self.domain.is_memory() { counts::fenced() } else { counts::wrote_durably() }
     }
 }
 
 impl std::fmt::Debug for RamMedia {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RamMedia({} bytes)", self.home().len())
+        write!(f, "RamMedia({} bytes)", self.home().bytes.len())
     }
 }
 
@@ -65,26 +133,28 @@ pub(super) fn part(bytes: &[u8], offset: u64, len: usize) -> Result<std::ops::Ra
     }
 }
 
+/// Cache lines that a range touches.
+pub(super) fn lines(offset: u64, len: u64) -> u64 {
+    (offset + len).div_ceil(CACHE_LINE) - offset / CACHE_LINE
+}
+
 impl Media for RamMedia {
     fn len(&self) -> Result<u64> {
-        Ok(self.home().len() as u64)
+        Ok(self.home().bytes.len() as u64)
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
-        let home = self.home();
-        into.copy_from_slice(&home[part(&home, offset, into.len())?]);
-        Ok(())
+        self.home().read(offset, into)
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut home = self.home();
-        let range = part(&home, offset, bytes.len())?;
-        home[range].copy_from_slice(bytes);
-        Ok(())
+        counts::wrote(bytes.len() as u64);
+        self.home().write(offset, bytes)
     }
 
     fn write_durable(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.write(offset, bytes)
+        self.write(offset, bytes)?;
+        self.sync()
     }
 
     fn write_ordered(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -96,29 +166,44 @@ impl Media for RamMedia {
     }
 
     fn sync(&self) -> Result<()> {
+        self.count_fence();
+        Ok(())
+    }
+
+    fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    fn flush(&self, offset: u64, len: u64) -> Result<()> {
+        if self.domain == Domain::CacheLine {
+            counts::flushed(lines(offset, len));
+        }
         Ok(())
     }
 
     fn grow(&self, len: u64) -> Result<()> {
         let target = usize::try_from(len).map_err(|_| Error::TooLarge { requested: len })?;
         let mut home = self.home();
-        let more = target.saturating_sub(home.len());
-        home.try_reserve(more).map_err(|_| Error::TooLarge { requested: len })?;
-        let target = home.len() + more;
-        home.resize(target, 0);
-        Ok(())
+        let old = home.bytes.len();
+        let more = target.saturating_sub(old);
+        home.bytes.try_reserve(more).map_err(|_| Error::TooLarge { requested: len })?;
+        home.bytes.resize(old + more, 0);
+        home.write(old as u64, &vec![0; more])
     }
 
     fn truncate(&self, len: u64) -> Result<()> {
-        self.home().truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        let mut home = self.home();
+        let len = usize::try_from(len).map_or(home.bytes.len(), |len| len.min(home.bytes.len()));
+        let gone = home.bytes.len() - len;
+        home.write(len as u64, &vec![0; gone])?;
+        home.bytes.truncate(len);
         Ok(())
     }
 
     fn punch(&self, offset: u64, len: u64) -> Result<()> {
         let mut home = self.home();
-        let range = part(&home, offset, usize::try_from(len).unwrap_or(usize::MAX))?;
-        home[range].fill(0);
-        Ok(())
+        let range = part(&home.bytes, offset, usize::try_from(len).unwrap_or(usize::MAX))?;
+        home.write(offset, &vec![0; range.len()])
     }
 
     fn allocate(&self, _offset: u64, _len: u64) -> Result<()> {
@@ -129,8 +214,23 @@ impl Media for RamMedia {
         Ok(())
     }
 
-    fn image(&self, placement: Placement, len: u64, max_len: u64) -> Result<Image> {
-        Image::in_arena(&self.arena, placement, len, max_len, |into| self.read(0, into))
+    fn image(&self, placement: Placement, len: u64, max_len: u64, mode: ImageMode) -> Result<Image> {
+        let in_place = mode == ImageMode::InPlace;
+        if !self.domain.is_memory() {
+            refuse_in_place(self, mode)?;
+        }
+        let tenant = Arc::downgrade(&self.home);
+        let image = self.arena.lend(in_place.then_some(tenant as Weak<_>), || {
+            Image::in_arena(&self.arena, placement, len, max_len, |into| self.read(0, into))
+        })?;
+        if in_place {
+            let mut home = self.home();
+            home.in_place = true;
+            // What lies behind the image is the pool's too.
+            let in_arena = home.split(0, home.bytes.len());
+            home.arena.store(0, &home.bytes[..in_arena]);
+        }
+        Ok(image)
     }
 
     fn block_len(&self) -> u64 {
@@ -159,17 +259,44 @@ mod tests {
         media.grow(2 * GRAIN).unwrap();
         media.write(8, &7u64.to_le_bytes()).unwrap();
         let other = media.clone();
-        let image = other.image(Placement::Anywhere, 2 * GRAIN, 4 * GRAIN).unwrap();
+        let image = other.image(Placement::Anywhere, 2 * GRAIN, 4 * GRAIN, ImageMode::Private).unwrap();
         assert_eq!(image.load_u64(8), 7);
         let base = image.base();
         assert!(matches!(
-            media.image(Placement::At(base), 2 * GRAIN, 4 * GRAIN),
+            media.image(Placement::At(base), 2 * GRAIN, 4 * GRAIN, ImageMode::Private),
             Err(Error::AddressTaken { .. })
         ));
         image.store_u64(8, 8);
         drop(image);
-        let again = media.image(Placement::At(base), 2 * GRAIN, 4 * GRAIN).unwrap();
+        let again = media.image(Placement::At(base), 2 * GRAIN, 4 * GRAIN, ImageMode::Private).unwrap();
         assert_eq!(again.load_u64(8), 7, "the image is private");
+    }
+
+    #[test]
+    fn an_image_in_place_is_the_bytes() {
+        let file = RamMedia::new(4 * GRAIN).unwrap();
+        file.grow(2 * GRAIN + 100).unwrap();
+        file.write(8, &7u64.to_le_bytes()).unwrap();
+        let image = |media: &RamMedia, mode| media.image(Placement::Anywhere, GRAIN, 4 * GRAIN, mode);
+        assert!(matches!(image(&file, ImageMode::InPlace), Err(Error::Domain { .. })));
+        let media = file.with_domain(Domain::CacheLine);
+        let other = media.with_bytes(vec![5; 2 * GRAIN as usize]);
+        assert_eq!(other.domain(), Domain::CacheLine);
+        let in_place = image(&media, ImageMode::InPlace).unwrap();
+        assert!(matches!(image(&other, ImageMode::Private), Err(Error::AddressTaken { .. })));
+        in_place.store_u64(8, 8);
+        media.write(16, &9u64.to_le_bytes()).unwrap();
+        media.write(2 * GRAIN + 50, &[1; 8]).unwrap();
+        assert_eq!((in_place.load_u64(8), in_place.load_u64(16)), (8, 9));
+        assert_eq!(media.bytes()[8..24], [8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+        media.punch(16, 8).unwrap();
+        assert_eq!(in_place.load_u64(16), 0);
+        in_place.store_u64(24, 10);
+        drop(in_place);
+        // The memory becomes another's; nothing of this one's is lost.
+        assert_eq!(image(&other, ImageMode::InPlace).unwrap().load_u64(8), 0x0505_0505_0505_0505);
+        assert_eq!((media.bytes()[24], media.bytes()[2 * GRAIN as usize + 50]), (10, 1));
+        assert_eq!(image(&media, ImageMode::Private).unwrap().load_u64(24), 10);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(super) fn validate<R: Persistent>(heap: &Heap, image: &Image, threads: usize
     let totals = check_all(&checker, jobs, threads).map_err(invalid)?;
     let unreached = checker.unreached();
     Ok(Opened {
+        unsafe_shutdown: false,
         replayed: 0,
         validated_values: totals.objects,
         unreachable_blocks: unreached.blocks,

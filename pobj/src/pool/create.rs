@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::options::Settings;
 use super::stats::Opened;
-use super::{Owner, Parts, PoolCore};
+use super::{Parts, PoolCore};
 use crate::ground::error::{Error, Result};
 use crate::heap::Heap;
 use crate::journal;
@@ -33,7 +33,7 @@ impl PoolCore {
         let geometry = Geometry::new(max_len, settings.ring_size, encoded.len() as u64)?;
         let len = initial_len(&geometry, settings.size);
         media.grow(len)?;
-        let image = media.image(Placement::Anywhere, len, geometry.max_len)?;
+        let image = media.image(Placement::Anywhere, len, geometry.max_len, settings.image()?)?;
         let pool_id = random_u64()?;
         let header = Header::new(pool_id, image.base(), geometry, &encoded, schema.fingerprint())?;
         for header in [header, header.next()] {
@@ -47,11 +47,7 @@ impl PoolCore {
         media.sync()?;
         let heap = Heap::load(&image, &geometry)?;
         let state = journal::RingState::load(&*media, pool_id, geometry.ring_len)?;
-        Self::assemble(
-            Parts { media, image, header, state, owner: Owner { heap }, opened: Opened::default() },
-            settings,
-            true,
-        )
+        Self::assemble(Parts { media, image, header, state, heap, opened: Opened::default() }, settings, true)
     }
 
     /// Brings home up to date and makes the pool visible.

@@ -8,22 +8,24 @@
 
 mod check;
 mod create;
+mod gate;
 mod open;
 pub(crate) mod options;
 mod stats;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ground::error::{Error, Result};
-use crate::ground::gate::Gate;
 use crate::heap::{Heap, HeapStats, Reservation};
-use crate::journal::{Background, Durability, Journal, RingState};
+use crate::journal::{Appender, Background, Durability, Journal, RingState};
 use crate::layout::header::Header;
-use crate::media::{ForkSentinel, Image, Media};
+use crate::media::{ForkSentinel, Image, ImageMode, Media, Totals};
 
+use gate::Gate;
 pub(crate) use open::Trust;
 pub use options::Options;
 use options::Settings;
@@ -33,6 +35,9 @@ pub use stats::{Opened, Stats};
 #[derive(Debug)]
 pub(crate) struct Owner {
     pub(crate) heap: Heap,
+    pub(crate) end: Appender,
+    /// A count of the body that travels with the turn to write, so that a transaction need not touch the counter.
+    pub(crate) body: Option<Arc<PoolBody>>,
 }
 
 /// At most so many bytes are punched out by one commit.
@@ -44,22 +49,46 @@ struct Parts {
     image: Image,
     header: Header,
     state: RingState,
-    owner: Owner,
+    heap: Heap,
     opened: Opened,
 }
 
-/// An open pool without its type.
-pub(crate) struct PoolCore {
+/// What every user of an open pool works with.
+pub(crate) struct PoolBody {
     pub(crate) image: Image,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) gate: Gate<Owner>,
     media: Arc<dyn Media>,
     durability: Durability,
     fork: ForkSentinel,
     opened: Opened,
+    /// What transactions that did not commit have asked of the medium.
+    pub(crate) failed: Totals,
+    /// The image is home: old words are durable before they change.
+    pub(crate) in_place: bool,
+}
+
+/// An open pool without its type.
+pub(crate) struct PoolCore {
+    body: Arc<PoolBody>,
+    pub(crate) gate: Gate<Owner>,
     heap_stats: Mutex<HeapStats>,
     closed: AtomicBool,
     background: Mutex<Option<Background>>,
+}
+
+impl Deref for PoolCore {
+    type Target = PoolBody;
+
+    #[inline]
+    fn deref(&self) -> &PoolBody {
+        &self.body
+    }
+}
+
+impl fmt::Debug for PoolBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PoolBody({})", self.media.path().display())
+    }
 }
 
 impl fmt::Debug for PoolCore {
@@ -73,21 +102,33 @@ impl fmt::Debug for PoolCore {
 
 impl PoolCore {
     fn assemble(parts: Parts, settings: &Settings, writable: bool) -> Result<Self> {
-        let Parts { media, image, header, state, owner, opened } = parts;
+        let Parts { media, image, header, state, mut heap, opened } = parts;
         let g = &header.geometry;
-        let journal =
-            Arc::new(Journal::new(media.clone(), header.pool_id, g.ring_offset, g.ring_len, state)?);
-        let background = match writable && media.background() {
+        // A reader's image is its own in any case.
+        let mode = if writable { settings.image()? } else { ImageMode::Private };
+        let journal = Arc::new(Journal::new(media.clone(), header.pool_id, g, state, mode)?);
+        let end = journal.appender();
+        let in_place = mode == ImageMode::InPlace;
+        if in_place {
+            heap.set_in_place();
+        }
+        let background = match writable && media.background() && !in_place {
             true => Some(Background::start(journal.clone())?),
             false => None,
         };
-        Ok(Self {
+        let body = Arc::new(PoolBody {
             image,
             journal,
             media,
             durability: settings.durability,
             fork: ForkSentinel::new()?,
             opened,
+            failed: Totals::default(),
+            in_place: in_place && writable,
+        });
+        let owner = Owner { heap, end, body: Some(body.clone()) };
+        Ok(Self {
+            body,
             heap_stats: Mutex::new(HeapStats::default()),
             gate: Gate::new(Box::new(owner)),
             closed: AtomicBool::new(!writable),
@@ -95,6 +136,14 @@ impl PoolCore {
         })
     }
 
+    /// A count of the body, where none travelled with the owner.
+    #[cold]
+    pub(crate) fn body(&self) -> Arc<PoolBody> {
+        Arc::clone(&self.body)
+    }
+}
+
+impl PoolBody {
     /// An error where no guard can be given: after a fork.
     pub(crate) fn check_readable(&self) -> Result<()> {
         if self.fork.in_owner() { Ok(()) } else { Err(Error::Forked) }
@@ -113,7 +162,13 @@ impl PoolCore {
     /// Grows file, image and heap, in this order: no byte of the pool ever lacks its place in the file.
     pub(crate) fn grow(&self, owner: &mut Owner, new_len: u64) -> Result<()> {
         self.journal.settle_spills()?;
-        self.media.grow(new_len)?;
+        let len = self.image.len();
+        if self.media.len()? >= new_len {
+            // A large transaction in place has bytes of its own behind the pool's largest length.
+            self.media.allocate(len, new_len - len)?;
+        } else {
+            self.media.grow(new_len)?;
+        }
         // The new length is durable before a record can depend on it (J9).
         self.journal.sync_medium()?;
         self.image.extend(new_len)?;
@@ -121,11 +176,17 @@ impl PoolCore {
         Ok(())
     }
 
+    /// Gives free chunks their place in the file, before they are used.
+    pub(crate) fn allocate(&self, owner: &mut Owner, range: &Range<u64>) -> Result<()> {
+        self.media.allocate(range.start, range.end - range.start)?;
+        owner.heap.backed(range);
+        Ok(())
+    }
+
     /// Gives the chunks of a new block their place in the file again, if they were punched out.
     pub(crate) fn back(&self, owner: &mut Owner) -> Result<()> {
         while let Some(range) = owner.heap.unbacked() {
-            self.media.allocate(range.start, range.end - range.start)?;
-            owner.heap.backed(&range);
+            self.allocate(owner, &range)?;
         }
         Ok(())
     }
@@ -149,17 +210,19 @@ impl PoolCore {
         }
     }
 
+    /// Address of the root, 0 before it is made.
+    pub(crate) fn root_addr(&self) -> u64 {
+        self.image.load_u64(crate::layout::geometry::ROOT_ADDR)
+    }
+}
+
+impl PoolCore {
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.check_readable()?;
         self.journal.checkpoint()?;
         // A running writer punches by itself when it commits.
         self.gate.peek(|owner| self.punch(owner));
         Ok(())
-    }
-
-    /// Address of the root, 0 before it is made.
-    pub(crate) fn root_addr(&self) -> u64 {
-        self.image.load_u64(crate::layout::geometry::ROOT_ADDR)
     }
 
     /// Checkpoints, notes that nothing is left to recover, and ends the background thread.

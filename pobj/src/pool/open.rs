@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::options::Settings;
 use super::stats::Opened;
-use super::{Owner, Parts, PoolCore, check, create::random_u64};
+use super::{Parts, PoolCore, check, create::random_u64};
 use crate::ground::error::{Error, Result};
 use crate::heap::Heap;
 use crate::journal::{self, Place, Recovered};
 use crate::layout::geometry::{CHUNK, Geometry, ROOT_LEN, SUPERBLOCK};
 use crate::layout::header::{Header, UnverifiedHeader};
 use crate::layout::{Persistent, Schema, compare};
-use crate::media::{Image, Media, Placement};
+use crate::media::{Image, ImageMode, Media, Placement};
 
 /// How far the caller vouches for the file, and whether it may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,21 +42,24 @@ impl PoolCore {
         check_schema::<R>(&*media, &header)?;
         let place = place(&header, file_len);
         let (image, recovered) = if trust == Trust::ReadOnly {
+            let mapped = file_len.min(geometry.max_len) / CHUNK * CHUNK;
             let image =
-                media.image(Placement::At(header.base), file_len / CHUNK * CHUNK, geometry.max_len)?;
+                media.image(Placement::At(header.base), mapped, geometry.max_len, ImageMode::Private)?;
             let recovered = journal::recover_into_image(&*media, &place, &image)?;
             check_len(&geometry, image.load_u64(HEAP_LEN), file_len)?;
             (image, recovered)
         } else {
-            recover(&*media, &header, &place, file_len)?
+            recover(&*media, &header, &place, file_len, settings.image()?)?
         };
         let heap = Heap::load(&image, &geometry)?;
         if image.load_u64(ROOT_LEN) != size_of::<R>() as u64 {
             return Err(Error::corrupt("the root's length is not that of its type", ROOT_LEN));
         }
         let mut opened = match trust {
-            Trust::Trusted => Opened::default(),
-            Trust::Validate | Trust::ReadOnly => check::validate::<R>(&heap, &image, settings.threads)?,
+            Trust::Trusted if !recovered.unsafe_shutdown => Opened::default(),
+            Trust::Trusted | Trust::Validate | Trust::ReadOnly => {
+                check::validate::<R>(&heap, &image, settings.threads)?
+            }
         };
         if trust != Trust::ReadOnly && file_len > image.len() {
             // Left by a large transaction or by growth that never committed. Cut only now: had the length been
@@ -64,8 +67,9 @@ impl PoolCore {
             media.truncate(image.len())?;
         }
         opened.replayed = recovered.replayed;
+        opened.unsafe_shutdown = recovered.unsafe_shutdown;
         Self::assemble(
-            Parts { media, image, header, state: recovered.state, owner: Owner { heap }, opened },
+            Parts { media, image, header, state: recovered.state, heap, opened },
             settings,
             trust != Trust::ReadOnly,
         )
@@ -100,7 +104,7 @@ fn place(header: &Header, file_len: u64) -> Place {
         pool_id: header.pool_id,
         ring: g.ring_offset..g.ring_offset + g.ring_len,
         // What lies behind the last whole chunk is no home: a large transaction's body, perhaps.
-        home: [SUPERBLOCK..g.dir_offset + g.dir_len, g.heap_start..file_len / CHUNK * CHUNK],
+        home: [SUPERBLOCK..g.dir_offset + g.dir_len, g.heap_start..file_len.min(g.max_len) / CHUNK * CHUNK],
     }
 }
 
@@ -117,14 +121,20 @@ fn check_len(geometry: &Geometry, heap_len: u64, file_len: u64) -> Result<()> {
 }
 
 /// Recovers into home and maps the image.
-fn recover(media: &dyn Media, header: &Header, place: &Place, file_len: u64) -> Result<(Image, Recovered)> {
+fn recover(
+    media: &dyn Media,
+    header: &Header,
+    place: &Place,
+    file_len: u64,
+    mode: ImageMode,
+) -> Result<(Image, Recovered)> {
     let geometry = &header.geometry;
     // The addresses must be free before anything is written.
-    drop(media.image(Placement::At(header.base), CHUNK, geometry.max_len)?);
+    drop(media.image(Placement::At(header.base), CHUNK, geometry.max_len, mode)?);
     let recovered = journal::recover_into_home(media, place, random_u64()?)?;
     let mut word = [0; 8];
     media.read(HEAP_LEN, &mut word)?;
     let heap_len = u64::from_le_bytes(word);
     check_len(geometry, heap_len, file_len)?;
-    Ok((media.image(Placement::At(header.base), heap_len, geometry.max_len)?, recovered))
+    Ok((media.image(Placement::At(header.base), heap_len, geometry.max_len, mode)?, recovered))
 }

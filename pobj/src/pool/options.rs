@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use crate::ground::error::{Error, Result};
 use crate::journal::Durability;
 use crate::layout::geometry::RING_LEN_MIN;
+use crate::media::{Domain, DomainChoice, ImageMode, forced_by_environment};
 
 /// Smallest ring, in bytes.
 const RING_MIN: u64 = RING_LEN_MIN;
@@ -13,6 +14,8 @@ const RING_MAX: u64 = 1 << 30;
 /// Largest `max_size`, in bytes.
 const MAX_SIZE_MAX: u64 = 1 << 42;
 const BLOCK: u64 = 4096;
+/// The environment variable that chooses the image.
+const IMAGE_VARIABLE: &str = "POBJ_IMAGE";
 
 /// Sizes and behaviour of a pool, as plain values.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) ring_size: u64,
     pub(crate) durability: Durability,
     pub(crate) threads: usize,
+    pub(crate) image: Option<ImageMode>,
+    pub(crate) domain: DomainChoice,
 }
 
 impl Default for Settings {
@@ -32,11 +37,38 @@ impl Default for Settings {
             ring_size: 2 << 20,
             durability: Durability::Immediate,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            image: None,
+            domain: DomainChoice::default(),
         }
     }
 }
 
 impl Settings {
+    /// The image that the caller chose, or that `POBJ_IMAGE` chooses where the caller does not.
+    pub(crate) fn image(&self) -> Result<ImageMode> {
+        match (self.image, std::env::var(IMAGE_VARIABLE)) {
+            (Some(mode), _) => Ok(mode),
+            (None, Err(_)) => Ok(ImageMode::Private),
+            (None, Ok(name)) => match name.as_str() {
+                "private" => Ok(ImageMode::Private),
+                "in-place" => Ok(ImageMode::InPlace),
+                _ => Err(Error::InvalidOption {
+                    option: IMAGE_VARIABLE,
+                    reason: format!("`{name}` is not private or in-place"),
+                }),
+            },
+        }
+    }
+
+    /// The domain that the caller forces or requires; `POBJ_DOMAIN` forces where the caller does not.
+    pub(crate) fn domain_choice(&self) -> Result<DomainChoice> {
+        let mut choice = self.domain;
+        if choice.forced.is_none() {
+            choice.forced = forced_by_environment()?;
+        }
+        Ok(choice)
+    }
+
     /// Rounds the sizes up to what the format needs, or says why they cannot work.
     pub(crate) fn checked(mut self) -> Result<Self> {
         let wrong = |option, reason: String| Err(Error::InvalidOption { option, reason });
@@ -104,6 +136,36 @@ impl<R> Options<R> {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
+        self
+    }
+
+    /// What the program's references lead into: a private copy of the pool's bytes (default), or the bytes themselves
+    /// ([`ImageMode::InPlace`]), for pools larger than memory. In place needs persistent memory; elsewhere creating and
+    /// opening give [`Error::Domain`]. The file is the same: a pool may be opened one way today and the other tomorrow.
+    ///
+    /// In place, each range is made durable before it may change, at one fence a range; see the book, *Persistent
+    /// memory*. Where this option is not used, the environment variable `POBJ_IMAGE` (`private`, `in-place`) chooses.
+    #[must_use]
+    pub fn image(mut self, mode: ImageMode) -> Self {
+        self.settings.image = Some(mode);
+        self
+    }
+
+    /// The coarsest persistence domain that will do (default: any). Creating or opening a pool on a medium that is coarser
+    /// gives [`Error::Domain`].
+    #[must_use]
+    pub fn require_domain(mut self, coarsest: Domain) -> Self {
+        self.settings.domain.required = Some(coarsest);
+        self
+    }
+
+    /// Treats the medium as this domain whatever it is, instead of asking the kernel. For tests, for memory whose
+    /// persistence you know of, and to use the page cache on persistent memory ([`Domain::Page`]). Forcing
+    /// [`Domain::CacheLine`] on an ordinary file loses what the page cache holds at a power cut. The environment variable
+    /// `POBJ_DOMAIN` (`byte`, `line`, `page`) does the same where this option is not used.
+    #[must_use]
+    pub fn force_domain(mut self, domain: Domain) -> Self {
+        self.settings.domain.forced = Some(domain);
         self
     }
 

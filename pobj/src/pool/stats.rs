@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use super::PoolCore;
 use crate::heap::HeapStats;
 use crate::journal::JournalCounts;
+use crate::media::MediaCounts;
 
 /// What opening the pool found; all zero for a pool that was just created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,9 @@ use crate::journal::JournalCounts;
 pub struct Opened {
     /// Transactions that were replayed from the journal.
     pub replayed: u64,
+    /// The platform reports that it lost power unsafely while the pool was open: then everything was validated, however
+    /// the pool was opened.
+    pub unsafe_shutdown: bool,
     /// Values that validation looked at; 0 without validation.
     pub validated_values: u64,
     /// Blocks that are in use and that nothing reachable owns, as `mem::forget` leaves them; 0 without validation.
@@ -36,6 +40,12 @@ pub struct Stats {
     pub heap: HeapStats,
     /// What the journal has done since the pool was opened.
     pub journal: JournalCounts,
+    /// What transactions have asked of the medium since the pool was opened, on the threads that ran them.
+    pub foreground: MediaCounts,
+    /// What the background thread has asked of it: checkpoints, and syncs of `Eventual` transactions.
+    pub background: MediaCounts,
+    /// What the last transaction on this pool that ended on this thread has asked of it; zeros where there was none.
+    pub last_transaction: MediaCounts,
 }
 
 impl PoolCore {
@@ -52,6 +62,9 @@ impl PoolCore {
             opened: self.opened,
             heap: *heap,
             journal: self.journal.counts(),
+            foreground: self.journal.foreground.total() + self.failed.total(),
+            background: self.journal.background_counts.total(),
+            last_transaction: MediaCounts::default(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! work list, so a long list does not recurse; on abort the record is forgotten (I2).
 
 pub(crate) mod commit;
+mod in_place;
 mod ranges;
 pub(crate) mod running;
 
@@ -21,7 +22,9 @@ use std::sync::Arc;
 use crate::ground::error::{Error, Result};
 use crate::heap::{AllocError, Change, Reservation};
 use crate::journal::{Body, Durability};
-use crate::pool::{Owner, PoolCore};
+use crate::media::{MediaCounts, counts_here};
+use crate::pool::{Owner, PoolBody, PoolCore};
+use in_place::InPlace;
 use ranges::Ranges;
 
 /// Makes a type invariant in `'p`, so that two brands never unify.
@@ -78,6 +81,7 @@ struct Work {
     /// Present while the transaction runs.
     owner: Option<Box<Owner>>,
     ranges: Ranges,
+    in_place: InPlace,
     reservation: Reservation,
     drops: Vec<Deferred>,
     fresh: Vec<Fresh>,
@@ -87,27 +91,65 @@ struct Work {
     on_abort: Vec<Hook>,
 }
 
+impl Work {
+    /// Forgets everything but the owner. Gives the hooks that are due.
+    #[inline]
+    fn clear(&mut self, committed: bool) -> Vec<Hook> {
+        self.ranges.clear();
+        self.drops.clear();
+        self.fresh.clear();
+        self.body.clear();
+        self.changes.clear();
+        if self.on_commit.is_empty() && self.on_abort.is_empty() {
+            return Vec::new();
+        }
+        let (on_commit, on_abort) = (std::mem::take(&mut self.on_commit), std::mem::take(&mut self.on_abort));
+        if committed { on_commit } else { on_abort }
+    }
+}
+
 /// A running transaction without its brand.
+///
+/// A thread keeps the last one's memory for the next, whichever pool that is on.
+#[derive(Default)]
 pub(crate) struct TxCore {
-    pool: Arc<PoolCore>,
+    /// Present while the transaction runs.
+    pool: Option<Arc<PoolBody>>,
     durability: Cell<Durability>,
+    /// What this thread had asked of media when the transaction began.
+    counts_before: MediaCounts,
     /// `None` once the transaction has ended.
     work: RefCell<Option<Box<Work>>>,
 }
 
 thread_local! {
-    static SPARE: Cell<Option<Box<Work>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Rc<TxCore>>> = const { Cell::new(None) };
 }
 
 impl TxCore {
-    fn begin(pool: Arc<PoolCore>, durability: Durability) -> Rc<Self> {
-        let mut work = SPARE.take().unwrap_or_default();
-        work.owner = Some(pool.gate.enter_writing());
-        Rc::new(Self { pool, durability: Cell::new(durability), work: RefCell::new(Some(work)) })
+    fn begin(core: &PoolCore) -> Rc<Self> {
+        let mut owner = core.gate.enter_writing();
+        let pool = owner.body.take().unwrap_or_else(|| core.body());
+        let mut tx = SPARE.take().unwrap_or_default();
+        if Rc::get_mut(&mut tx).is_none() {
+            // Cannot be: a spare is put there by its last handle.
+            tx = Rc::default();
+        }
+        if let Some(fresh) = Rc::get_mut(&mut tx) {
+            fresh.pool = Some(pool);
+            fresh.durability.set(core.durability());
+            fresh.counts_before = counts_here();
+            fresh.work.get_mut().get_or_insert_default().owner = Some(owner);
+        }
+        tx
     }
 
-    pub(crate) fn pool(&self) -> &Arc<PoolCore> {
-        &self.pool
+    pub(crate) fn pool(&self) -> &PoolBody {
+        match &self.pool {
+            Some(pool) => pool,
+            // Who has a handle runs the transaction.
+            None => unreachable!("a transaction without its pool"),
+        }
     }
 
     /// Runs `act` with the work and the heap's owner; `None` once the transaction has ended.
@@ -123,7 +165,7 @@ impl TxCore {
 
     /// Whether `addr` lies in this transaction's pool.
     fn covers(&self, addr: u64) -> bool {
-        addr.wrapping_sub(self.pool.image.base()) < self.pool.image.max_len()
+        addr.wrapping_sub(self.pool().image.base()) < self.pool().image.max_len()
     }
 
     /// Takes a zeroed block. Gives its address.
@@ -132,25 +174,29 @@ impl TxCore {
             // A value without bytes needs no block; its address only has to be aligned and not null.
             return Ok(align);
         }
-        let image = &self.pool.image;
+        let image = &self.pool().image;
         let offset = self.with(|work, owner| {
             let offset = loop {
                 match owner.heap.alloc(image, &mut work.reservation, len, align) {
                     Ok(offset) => break offset,
-                    Err(AllocError::NeedSpace { new_len }) => self.pool.grow(owner, new_len)?,
+                    Err(AllocError::NeedSpace { new_len }) => self.pool().grow(owner, new_len)?,
+                    Err(AllocError::NeedBacking { range }) => self.pool().allocate(owner, &range)?,
                     Err(AllocError::Full { requested }) => {
                         return Err(Error::PoolFull { requested, max_len: image.max_len() });
                     }
                     Err(AllocError::Io(error)) => return Err(error),
                 }
             };
-            if let Err(error) = self.pool.back(owner) {
+            if let Err(error) = self.pool().back(owner) {
                 // The closure may go on without the block: then nothing of it is in the record (H4).
                 owner.heap.free(image, &mut work.reservation, offset);
                 return Err(error);
             }
-            if contents == Contents::Whole {
-                work.fresh.push(Fresh { offset, words: len.div_ceil(8) as usize });
+            let words = len.div_ceil(8) as usize;
+            match contents {
+                Contents::Whole => work.fresh.push(Fresh { offset, words }),
+                Contents::Named if self.pool().in_place => work.in_place.add_named(offset, words),
+                Contents::Named => {}
             }
             Ok(offset)
         });
@@ -159,7 +205,7 @@ impl TxCore {
 
     /// Frees the block at `addr` at commit.
     pub(crate) fn free(&self, addr: u64) {
-        let image = &self.pool.image;
+        let image = &self.pool().image;
         self.with(|work, owner| {
             owner.heap.free(image, &mut work.reservation, addr.wrapping_sub(image.base()))
         });
@@ -167,7 +213,7 @@ impl TxCore {
 
     /// Length in bytes of the block at `addr`, at least what was asked for.
     pub(crate) fn block_len(&self, addr: u64) -> u64 {
-        let offset = addr.wrapping_sub(self.pool.image.base());
+        let offset = addr.wrapping_sub(self.pool().image.base());
         self.with(|_, owner| owner.heap.block_len(offset)).unwrap_or(0)
     }
 
@@ -188,7 +234,7 @@ impl TxCore {
         if len == 0 {
             return;
         }
-        let offset = addr.wrapping_sub(self.pool.image.base());
+        let offset = addr.wrapping_sub(self.pool().image.base());
         let start = offset & !7;
         let words = ((offset + len).next_multiple_of(8) - start) as usize / 8;
         let end = start + words as u64 * 8;
@@ -197,7 +243,10 @@ impl TxCore {
         // A block that was just taken is in the record whole, and rolling back forgets it.
         let is_new = |fresh: &Fresh| fresh.offset <= start && end <= fresh.offset + fresh.words as u64 * 8;
         if !work.fresh.iter().rev().take(RECENT).any(is_new) {
-            work.ranges.add(&self.pool.image, start, words, all);
+            let added = work.ranges.add(&self.pool().image, start, words, all);
+            if added && self.pool().in_place {
+                self.log_undo(work, start, end);
+            }
         }
     }
 

@@ -4,11 +4,13 @@
 //! the last one ended extends it, so pushing a million elements is one range. Overlaps are harmless: rolling
 //! back goes from the newest range to the oldest, and a record may name a word twice.
 
-use std::collections::HashMap;
-
+use crate::ground::error::Result;
+use crate::ground::word_hash::WordMap;
 use crate::journal::Body;
 use crate::media::Image;
 
+/// An index for more ranges is given back at the end of its transaction.
+const INDEX_KEPT: usize = 1 << 16;
 /// So many ranges are searched one by one before the index is used.
 const LINEAR_MAX: usize = 8;
 
@@ -28,13 +30,14 @@ pub(super) struct Ranges {
     ranges: Vec<Range>,
     old: Vec<u64>,
     /// Offset to the length in words, once there are more than a few ranges.
-    index: HashMap<u64, usize>,
+    index: WordMap<usize>,
 }
 
 impl Ranges {
-    pub(super) fn add(&mut self, image: &Image, offset: u64, words: usize, all: bool) {
-        if self.knows(offset, words) {
-            return;
+    /// Remembers a range; `false` if it was remembered before.
+    pub(super) fn add(&mut self, image: &Image, offset: u64, words: usize, all: bool) -> bool {
+        if !self.ranges.is_empty() && self.knows(offset, words) {
+            return false;
         }
         let old = self.old.len();
         image.read_words(offset, words, |now| self.old.extend_from_slice(now));
@@ -43,7 +46,7 @@ impl Ranges {
             && last.all == all
         {
             last.words += words;
-            return;
+            return true;
         }
         self.ranges.push(Range { offset, words, old, all });
         if self.ranges.len() > LINEAR_MAX {
@@ -53,6 +56,45 @@ impl Ranges {
                 self.index.insert(offset, words);
             }
         }
+        true
+    }
+
+    /// The last `words` old words.
+    pub(super) fn last_old(&self, words: usize) -> &[u64] {
+        &self.old[self.old.len().saturating_sub(words)..]
+    }
+
+    /// Gives `flush` what changed, in runs. `false` if nothing did.
+    pub(super) fn flush_changed(
+        &self,
+        image: &Image,
+        mut flush: impl FnMut(u64, u64) -> Result<()>,
+    ) -> Result<bool> {
+        let mut changed = false;
+        for range in &self.ranges {
+            let old = &self.old[range.old..range.old + range.words];
+            image.read_words(range.offset, range.words, |now| {
+                if range.all {
+                    changed = true;
+                    return flush(range.offset, range.words as u64 * 8);
+                }
+                let mut at = 0;
+                while let Some(skip) = now[at..].iter().zip(&old[at..]).position(|(new, old)| new != old) {
+                    let start = at + skip;
+                    let equal = now[start..].iter().zip(&old[start..]).position(|(new, old)| new == old);
+                    at = equal.map_or(now.len(), |len| start + len);
+                    changed = true;
+                    flush(range.offset + start as u64 * 8, (at - start) as u64 * 8)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(changed)
+    }
+
+    /// Gives `flush` every range.
+    pub(super) fn flush_all(&self, mut flush: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
+        self.ranges.iter().try_for_each(|range| flush(range.offset, range.words as u64 * 8))
     }
 
     fn knows(&self, offset: u64, words: usize) -> bool {
@@ -90,8 +132,10 @@ impl Ranges {
     pub(super) fn clear(&mut self) {
         self.ranges.clear();
         self.old.clear();
-        if !self.index.is_empty() {
-            self.index = HashMap::new();
+        if self.index.capacity() > INDEX_KEPT {
+            self.index = WordMap::default();
+        } else if !self.index.is_empty() {
+            self.index.clear();
         }
         if self.old.capacity() > 1 << 20 {
             self.old = Vec::new();

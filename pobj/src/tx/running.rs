@@ -5,41 +5,55 @@
 //! which has no argument, to its transaction. Transactions on different pools may nest; the address tells which
 //! one a pointer belongs to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::{DropGlue, TxCore};
 use crate::ground::error::{Error, Result};
-use crate::pool::PoolCore;
+use crate::media::MediaCounts;
+use crate::pool::{PoolBody, PoolCore};
+
+/// What a thread has.
+struct Thread {
+    running: RefCell<Vec<Rc<TxCore>>>,
+    reading: RefCell<Vec<(usize, u32)>>,
+    /// What the last transaction has asked of its medium.
+    last: Cell<(usize, MediaCounts)>,
+}
 
 thread_local! {
-    static RUNNING: RefCell<Vec<Rc<TxCore>>> = const { RefCell::new(Vec::new()) };
-    static READING: RefCell<Vec<(usize, u32)>> = const { RefCell::new(Vec::new()) };
+    static THREAD: Thread = Thread {
+        running: RefCell::default(),
+        reading: RefCell::default(),
+        last: Cell::default(),
+    };
 }
 
 /// What identifies an open pool in this process.
-fn key(pool: &PoolCore) -> usize {
+fn key(pool: &PoolBody) -> usize {
     std::ptr::from_ref(pool).addr()
 }
 
 /// An error if a transaction on `pool` could never start on this thread.
-pub(super) fn check_free(pool: &PoolCore) -> Result<()> {
-    let running = RUNNING.with_borrow(|running| running.iter().any(|tx| key(tx.pool()) == key(pool)));
-    if running {
-        return Err(Error::Nested);
-    }
-    if READING.with_borrow(|reading| reading.iter().any(|(reader, _)| *reader == key(pool))) {
-        return Err(Error::ReadGuardHeld);
-    }
-    Ok(())
+pub(super) fn check_free(pool: &PoolBody) -> Result<()> {
+    THREAD.with(|thread| {
+        if thread.running.borrow().iter().any(|tx| key(tx.pool()) == key(pool)) {
+            return Err(Error::Nested);
+        }
+        if thread.reading.borrow().iter().any(|(reader, _)| *reader == key(pool)) {
+            return Err(Error::ReadGuardHeld);
+        }
+        Ok(())
+    })
 }
 
 pub(super) fn enter(tx: Rc<TxCore>) {
-    RUNNING.with_borrow_mut(|running| running.push(tx));
+    THREAD.with(|thread| thread.running.borrow_mut().push(tx));
 }
 
 pub(super) fn leave(tx: &Rc<TxCore>) {
-    RUNNING.with_borrow_mut(|running| {
+    THREAD.with(|thread| {
+        let mut running = thread.running.borrow_mut();
         // Transactions nest like the closures that run them.
         if running.last().is_some_and(|last| Rc::ptr_eq(last, tx)) {
             running.pop();
@@ -50,32 +64,46 @@ pub(super) fn leave(tx: &Rc<TxCore>) {
 /// Leads a deferred drop to the transaction whose pool holds `addr`. Without one nothing happens: the block leaks,
 /// as `mem::forget` leaks; no live value is ever freed.
 pub(crate) fn defer_drop(addr: u64, count: u64, glue: Option<DropGlue>) {
-    RUNNING.with_borrow(|running| {
-        if let Some(tx) = running.iter().rev().find(|tx| tx.covers(addr)) {
+    THREAD.with(|thread| {
+        if let Some(tx) = thread.running.borrow().iter().rev().find(|tx| tx.covers(addr)) {
             tx.defer_drop(addr, count, glue);
         }
     });
 }
 
+/// Notes what a transaction that has ended asked of its medium.
+pub(super) fn note_counts(pool: &PoolBody, counts: MediaCounts) {
+    THREAD.with(|thread| thread.last.set((key(pool), counts)));
+}
+
+/// What the last transaction of this thread asked of its medium, if it was one of `pool`.
+pub(crate) fn last_counts(pool: &PoolBody) -> MediaCounts {
+    let (pool_key, counts) = THREAD.with(|thread| thread.last.get());
+    if pool_key == key(pool) { counts } else { MediaCounts::default() }
+}
+
 /// Counts one more read guard of `pool` on this thread; enters the gate with the first.
 pub(crate) fn begin_reading(pool: &PoolCore) -> Result<()> {
-    if RUNNING.with_borrow(|running| running.iter().any(|tx| key(tx.pool()) == key(pool))) {
+    let running = |thread: &Thread| thread.running.borrow().iter().any(|tx| key(tx.pool()) == key(pool));
+    if THREAD.with(running) {
         return Err(Error::Nested);
     }
-    let nested = READING.with_borrow_mut(|reading| {
+    let nested = THREAD.with(|thread| {
+        let mut reading = thread.reading.borrow_mut();
         let known = reading.iter_mut().find(|(reader, _)| *reader == key(pool));
         known.map(|(_, count)| *count += 1).is_some()
     });
     if !nested {
         pool.gate.enter_reading();
-        READING.with_borrow_mut(|reading| reading.push((key(pool), 1)));
+        THREAD.with(|thread| thread.reading.borrow_mut().push((key(pool), 1)));
     }
     Ok(())
 }
 
 /// Counts one read guard less; leaves the gate with the last.
 pub(crate) fn end_reading(pool: &PoolCore) {
-    let last = READING.with_borrow_mut(|reading| {
+    let last = THREAD.with(|thread| {
+        let mut reading = thread.reading.borrow_mut();
         let Some(at) = reading.iter().position(|(reader, _)| *reader == key(pool)) else { return false };
         reading[at].1 -= 1;
         if reading[at].1 == 0 {

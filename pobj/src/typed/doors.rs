@@ -123,7 +123,7 @@ impl<R: Persistent> Pool<R> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let _no_writer = self.try_read();
-        self.core.stats()
+        Stats { last_transaction: running::last_counts(&self.core), ..self.core.stats() }
     }
 
     /// What `tx!` expands to: the root is remembered when it is first borrowed for changing, an assigned field alone.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::doors::{make_root, rebrand};
 use crate::ground::error::{Error, Result};
 use crate::layout::{Persistent, Schema};
-use crate::media::{FileMedia, Media};
+use crate::media::{FileMedia, Media, choose};
 use crate::pool::{Options, Pool, PoolCore, ReadOnlyPool, Trust};
 use crate::tx::{Tx, commit};
 
@@ -40,7 +40,7 @@ impl<R: Persistent> Options<R> {
     ) -> Result<Pool<R>> {
         // Before a file is made that would have to go again.
         self.settings.clone().checked()?;
-        self.create_on(Arc::new(FileMedia::create(path.as_ref())?), init)
+        self.create_on(choose(FileMedia::create(path.as_ref())?, self.settings.domain_choice()?)?, init)
     }
 
     /// Creates a pool on a medium of your own.
@@ -68,7 +68,7 @@ impl<R: Persistent> Options<R> {
     /// [`Error::NotFound`], [`Error::Locked`], [`Error::NotAPool`], [`Error::UnsupportedFormat`],
     /// [`Error::SchemaMismatch`], [`Error::AddressTaken`], [`Error::Corrupt`], [`Error::Io`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Pool<R>> {
-        self.open_on(Arc::new(FileMedia::open(path.as_ref())?))
+        self.open_on(choose(FileMedia::open(path.as_ref())?, self.settings.domain_choice()?)?)
     }
 
     /// Opens a pool on a medium of your own.
@@ -100,7 +100,8 @@ impl<R: Persistent> Options<R> {
         }
     }
 
-    /// Opens without validating the objects: constant time in the data.
+    /// Opens without validating the objects: constant time in the data. Where the platform reports that it lost power
+    /// unsafely while the pool was open, the objects are validated all the same.
     ///
     /// # Safety
     ///
@@ -110,8 +111,22 @@ impl<R: Persistent> Options<R> {
     ///
     /// As [`open`](Self::open).
     pub unsafe fn open_trusted(&self, path: impl AsRef<Path>) -> Result<Pool<R>> {
+        let media = choose(FileMedia::open(path.as_ref())?, self.settings.domain_choice()?)?;
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.open_trusted_on(media) }
+    }
+
+    /// Opens a medium of your own without validating the objects.
+    ///
+    /// # Safety
+    ///
+    /// As [`open_trusted`](Self::open_trusted).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub unsafe fn open_trusted_on(&self, media: Arc<dyn Media>) -> Result<Pool<R>> {
         const { Self::ROOT_HAS_BYTES };
-        let media = Arc::new(FileMedia::open(path.as_ref())?);
         Ok(Pool::from_core(Arc::new(PoolCore::open::<R>(media, &self.settings, Trust::Trusted)?)))
     }
 

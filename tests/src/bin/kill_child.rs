@@ -1,25 +1,23 @@
 //! The process that the kill suite kills: opens or creates a pool and commits transactions, saying so after each.
 //!
-//! `kill_child PATH SEED immediate|eventual` prints `open STEP` and then each step whose commit returned.
+//! `kill_child PATH SEED MODE` (a `KillMode`) prints `open STEP` and then each step whose commit returned.
 
 use std::error::Error;
 use std::io::Write;
 
-use pobj::{Durability, Error as PoolError, Pool};
-use tests::workload::{Model, Op, Root, kill_options};
+use pobj::{Error as PoolError, Pool};
+use tests::workload::{KillMode, Model, Op, Root, kill_options};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, path, seed, durability] = arguments.as_slice() else {
-        return Err("usage: kill_child PATH SEED immediate|eventual".into());
+    let [_, path, seed, mode] = arguments.as_slice() else {
+        return Err("usage: kill_child PATH SEED MODE".into());
     };
     let seed: u64 = seed.parse()?;
-    let durability = match durability.as_str() {
-        "immediate" => Durability::Immediate,
-        _ => Durability::Eventual,
-    };
-    let pool: Pool<Root<'static>> = match kill_options().open(path) {
-        Err(PoolError::NotFound { .. }) => kill_options().create(path)?,
+    let mode = KillMode::ALL.into_iter().find(|known| format!("{known:?}") == *mode);
+    let mode = mode.ok_or("no such mode")?;
+    let pool: Pool<Root<'static>> = match kill_options(mode).open(path) {
+        Err(PoolError::NotFound { .. }) => kill_options(mode).create(path)?,
         other => other?,
     };
     let mut model = Model::observe(&pool.read())?;
@@ -27,10 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(out, "open {}", model.step)?;
     loop {
         let op = Op::random(seed, &model);
-        pool.write(|root, tx| {
-            tx.set_durability(durability);
-            op.apply(root, tx)
-        })?;
+        pool.write(|root, tx| op.apply(root, tx))?;
         op.apply_to_model(&mut model);
         // One write for one line, so that a kill leaves whole lines.
         out.write_all(format!("{}\n", model.step).as_bytes())?;

@@ -85,8 +85,13 @@ impl Scene {
     /// An empty board in a scratch directory.
     #[allow(clippy::new_without_default, reason = "a scene is made in one way")]
     pub fn new() -> Self {
+        Self::with(Self::options())
+    }
+
+    /// An empty board made with these options.
+    pub fn with(options: Options<Board<'static>>) -> Self {
         let directory = quick_directory();
-        let pool = Self::options().create(directory.path().join("board.pobj")).unwrap();
+        let pool = options.create(directory.path().join("board.pobj")).unwrap();
         Self { directory, pool: Some(pool) }
     }
 
@@ -110,7 +115,11 @@ impl Scene {
 }
 
 pub fn board_with_things() -> Scene {
-    let scene = Scene::new();
+    with_things(Scene::new())
+}
+
+/// Puts something of everything on an empty board.
+pub fn with_things(scene: Scene) -> Scene {
     scene
         .pool()
         .write(|board, _| {

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::*;
 use crate::layout::geometry::{DIRECTORY, Geometry, SUPERBLOCK};
-use crate::media::{Media, Placement, RamMedia};
+use crate::media::{ImageMode, Media, Placement, RamMedia};
 
 /// splitmix64.
 pub(super) struct Rng(u64);
@@ -61,7 +61,8 @@ impl Bench {
         let len = geometry.heap_start + chunks * CHUNK;
         let media = RamMedia::new(geometry.max_len).expect("memory");
         media.grow(len).expect("growth");
-        let image = media.image(Placement::Anywhere, len, geometry.max_len).expect("an image");
+        let image =
+            media.image(Placement::Anywhere, len, geometry.max_len, ImageMode::Private).expect("an image");
         for range in Heap::format(&image, &geometry).expect("a fresh heap") {
             let mut bytes = vec![0; (range.end - range.start) as usize];
             image.load(range.start, &mut bytes);
@@ -159,7 +160,8 @@ impl Bench {
         let Self { media, geometry, image, heap, txid } = self;
         let (base, len) = (image.base(), media.len().expect("a length"));
         drop((image, heap));
-        let image = media.image(Placement::At(base), len, geometry.max_len).expect("an image");
+        let image =
+            media.image(Placement::At(base), len, geometry.max_len, ImageMode::Private).expect("an image");
         let heap = Heap::load(&image, &geometry).expect("a sound heap");
         Self { media, geometry, image, heap, txid }
     }

@@ -26,7 +26,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock, fs
 use rustix::io::{Errno, ReadWriteFlags};
 
 use self::naming::Unpublished;
-use super::{Image, Media, Placement};
+use super::{Image, ImageMode, Media, Placement, counts, refuse_in_place};
 use crate::ground::error::{Error, Result};
 
 /// Durable writes start at multiples of this: the block of the usual file systems, and a multiple of the sector of
@@ -98,7 +98,16 @@ impl FileMedia {
         io_error(doing, &self.path, e)
     }
 
-    fn check_writable(&self) -> Result<()> {
+    /// The open file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
         if self.read_only {
             return Err(self.failed("change a pool that was opened read-only", Errno::ROFS));
         }
@@ -167,6 +176,7 @@ impl Media for FileMedia {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.check_writable()?;
+        counts::wrote(bytes.len() as u64);
         write_all(bytes, offset, |bytes, at| rustix::io::pwrite(&self.file, bytes, at))
             .map_err(|e| self.failed("write the pool file", e))
     }
@@ -174,6 +184,8 @@ impl Media for FileMedia {
     fn write_durable(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.check_writable()?;
         let doing = "write the pool file durably";
+        counts::wrote(bytes.len() as u64);
+        counts::wrote_durably();
         if !self.no_dsync.load(Ordering::Relaxed) {
             let written = write_all(bytes, offset, |bytes, at| {
                 rustix::io::pwritev2(&self.file, &[IoSlice::new(bytes)], at, ReadWriteFlags::DSYNC)
@@ -197,6 +209,7 @@ impl Media for FileMedia {
         let Some(to) = self.ring_place(offset, bytes.len()) else {
             return self.write(offset, bytes);
         };
+        counts::wrote(bytes.len() as u64);
         // SAFETY: `ring_place` found the whole range inside the shared mapping, which lives as long as `self`. No
         // reference to it exists, and callers do not overlap writes of different values in time (trait contract).
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
@@ -213,6 +226,7 @@ impl Media for FileMedia {
 
     fn sync(&self) -> Result<()> {
         self.check_writable()?;
+        counts::wrote_durably();
         // Not repeated after EINTR: a sync that failed once proves nothing when it succeeds later (M5).
         fdatasync(&self.file).map_err(|e| self.failed("sync the pool file", e))
     }
@@ -228,6 +242,14 @@ impl Media for FileMedia {
             let _ = ftruncate(&self.file, old);
             self.failed("grow the pool file", e)
         })
+    }
+
+    fn stretch(&self, len: u64) -> Result<()> {
+        self.check_writable()?;
+        if len <= Media::len(self)? {
+            return Ok(());
+        }
+        ftruncate(&self.file, len).map_err(|e| self.failed("lengthen the pool file", e))
     }
 
     fn truncate(&self, len: u64) -> Result<()> {
@@ -268,7 +290,8 @@ impl Media for FileMedia {
         synced.map_err(|e| self.failed("sync the pool's directory", e))
     }
 
-    fn image(&self, placement: Placement, len: u64, max_len: u64) -> Result<Image> {
+    fn image(&self, placement: Placement, len: u64, max_len: u64, mode: ImageMode) -> Result<Image> {
+        refuse_in_place(self, mode)?;
         let on_medium = Media::len(self)?;
         if on_medium < len {
             return Err(Error::corrupt(format!("the file ends here, the pool has {len} bytes"), on_medium));

@@ -246,13 +246,16 @@ fn an_image_is_private_and_never_longer_than_the_file() {
     let scratch = Scratch::new();
     let media = scratch.published("a", MIB);
     media.write(0, b"home").unwrap();
-    let image = media.image(Placement::Anywhere, MIB, 8 * MIB).unwrap();
+    let image = media.image(Placement::Anywhere, MIB, 8 * MIB, ImageMode::Private).unwrap();
     assert_eq!(image.load_u64(0), u64::from(u32::from_le_bytes(*b"home")));
     image.store(0, b"image");
     let mut found = [0; 5];
     media.read(0, &mut found).unwrap();
     assert_eq!(&found, b"home\0");
-    assert!(matches!(media.image(Placement::Anywhere, 2 * MIB, 8 * MIB), Err(Error::Corrupt { .. })));
+    assert!(matches!(
+        media.image(Placement::Anywhere, 2 * MIB, 8 * MIB, ImageMode::Private),
+        Err(Error::Corrupt { .. })
+    ));
 }
 
 /// Catches: losing the rest of a short write, giving up at a signal, looping on a write of nothing.

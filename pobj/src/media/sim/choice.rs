@@ -22,9 +22,10 @@ impl Choice {
     }
 }
 
-/// `samples` subsets of many items: nothing, everything, what a write-back in program order or an omission of one item
-/// leaves, and random ones of all densities.
-pub(super) fn sampled(items: &[usize], samples: usize, random: &mut Random) -> Vec<Choice> {
+/// `samples` subsets of many items, which came in `events`: nothing, everything, what a write-back in program order or an
+/// omission of one item leaves, random ones of all densities, and random ones in which most events survive whole or not
+/// at all, as a step that overtakes another leaves them.
+pub(super) fn sampled(items: &[usize], events: &[usize], samples: usize, random: &mut Random) -> Vec<Choice> {
     let mut choices = vec![Choice::of(items, |_| false), Choice::everything(items)];
     let count = items.len();
     for share in 0..samples / 8 {
@@ -35,12 +36,31 @@ pub(super) fn sampled(items: &[usize], samples: usize, random: &mut Random) -> V
             choices.push(Choice::of(items, |i| i == end));
         }
     }
+    let several = events.first() != events.last();
     while choices.len() < samples {
-        // A share of survivors of 1/64 to 63/64.
-        let density = 1 + random.below(63);
-        choices.push(Choice::of(items, |_| random.below(64) < density));
+        let choice = if several && choices.len().is_multiple_of(2) {
+            by_event(items, events, random)
+        } else {
+            // A share of survivors of 1/64 to 63/64.
+            let density = 1 + random.below(63);
+            Choice::of(items, |_| random.below(64) < density)
+        };
+        choices.push(choice);
     }
     choices
+}
+
+/// Decides for each event whether its items survive, all, none or some.
+fn by_event(items: &[usize], events: &[usize], random: &mut Random) -> Choice {
+    let mut last = None;
+    let mut density = 0;
+    Choice::of(items, |i| {
+        if last != Some(events[i]) {
+            last = Some(events[i]);
+            density = [0, 64, 64, 1 + random.below(63)][random.below(4)];
+        }
+        random.below(64) < density
+    })
 }
 
 /// SplitMix64 (Steele, Lea, Flood): small, seedable, the same everywhere.

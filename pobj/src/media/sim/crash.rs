@@ -1,6 +1,6 @@
 //! What a power cut may leave: the durable base, what is pending, and the states made from both.
 //!
-//! The rules, from assumption M4:
+//! The rules on a file, from assumption M4:
 //!
 //! - A pending item survives or not, whatever happens to the others. Survivors apply in program order.
 //! - Items are the pieces of a write inside each aligned 512 bytes, and changes of the length. A piece may also be torn.
@@ -8,14 +8,27 @@
 //! - A sync makes everything pending durable, a durable write only its own bytes; what older pending writes would
 //!   have put in their place can no longer come to light.
 //! - Items that a failed sync or durable write should have covered stay pending for ever (M5).
+//!
+//! On persistent memory, from M1 to M3:
+//!
+//! - Items are aligned words of eight bytes, never torn. They survive or not, flushed or not.
+//! - A fence makes durable what its own thread has flushed before, whoever stored it, and nothing else. A write flushes
+//!   what it stores; where caches are persistent every store through them counts as flushed, by all threads.
+//! - What a killed process left pending is covered by a sync, and by a fence of who has flushed it again.
+//! - Changes of the length, and holes, wait for a sync; bytes made durable beyond the durable length are seen if the
+//!   length survives.
+
+use std::collections::HashSet;
 
 use super::choice::{Choice, Random, sampled};
-use super::trace::{Event, Trace};
+use super::pending::{Change, Pending, SECTOR, WORD, uncovered};
+use super::trace::{Event, Thread, Trace};
+use crate::ground::domain::Domain;
 
-/// Length of a piece: the sector, which is the least that devices write.
-const PIECE_LEN: u64 = 512;
-/// Up to this many items, all their subsets are tried.
+/// Up to this many items, all their subsets may be tried.
 const ALL_SUBSETS_MAX: usize = 12;
+/// All subsets are tried where they are at most so many times the samples that would be tried instead.
+const ALL_SUBSETS_WORTH: usize = 8;
 
 /// Whether a file of the pool's name is there after the crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,24 +41,6 @@ pub enum Presence {
     Present,
 }
 
-/// Something written and not yet durable.
-#[derive(Clone, Debug)]
-struct Pending {
-    /// Index of the event in the trace: program order.
-    event: usize,
-    change: Change,
-    /// A failed sync should have covered it: no later sync does.
-    stuck: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    /// `len` bytes at `offset`, from `start` in what the event wrote.
-    Piece { offset: u64, start: usize, len: usize },
-    /// The file gets this length; what a cut takes away is zero should the file grow again.
-    Length { len: u64, cut: bool },
-}
-
 /// Walks the moments of a trace. Not an `Iterator`, because each [`CrashPoint`] is the one before, moved on.
 #[derive(Debug)]
 pub struct Cuts<'t> {
@@ -56,8 +51,18 @@ pub struct Cuts<'t> {
 impl<'t> Cuts<'t> {
     pub(super) fn new(trace: &'t Trace) -> Self {
         let presence = if trace.published { Presence::Present } else { Presence::Absent };
-        let base = trace.initial.clone();
-        Self { point: CrashPoint { trace, index: 0, base, pending: Vec::new(), presence }, started: false }
+        let point = CrashPoint {
+            trace,
+            index: 0,
+            version: 0,
+            base: trace.initial.clone(),
+            base_len: trace.initial_len,
+            pending: Vec::new(),
+            busy: HashSet::new(),
+            erased: false,
+            presence,
+        };
+        Self { point, started: false }
     }
 
     /// Moves to the next moment.
@@ -79,8 +84,16 @@ pub struct CrashPoint<'t> {
     trace: &'t Trace,
     /// Events before this one have happened.
     index: usize,
+    /// Changes with the states that are possible.
+    version: u64,
+    /// Durable bytes. Those beyond `base_len` are seen if a pending change of the length survives.
     base: Vec<u8>,
+    base_len: usize,
     pending: Vec<Pending>,
+    /// On persistent memory: the words that have a pending version.
+    busy: HashSet<u64>,
+    /// A pending item takes bytes away.
+    erased: bool,
     presence: Presence,
 }
 
@@ -89,6 +102,12 @@ impl<'t> CrashPoint<'t> {
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// A number that changes whenever the states that are possible do: between marks and flushes it stays.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The event that happened last.
@@ -123,42 +142,76 @@ impl<'t> CrashPoint<'t> {
         self.build(&Choice::everything(&self.all_items()))
     }
 
-    /// A trace that begins with what is durable here, and writes what is pending again.
+    /// A trace that begins with what is durable here, and writes what is pending again. Nobody is left whose fence would
+    /// cover it.
     pub(super) fn killed(&self) -> Trace {
-        let mut trace = Trace::new(self.base.clone(), self.presence != Presence::Absent);
+        let published = self.presence != Presence::Absent;
+        let mut trace = Trace::new(self.trace.domain, self.base.clone(), published);
+        trace.initial_len = self.base_len;
+        let (mut runs, mut stored) = (Vec::new(), Vec::new());
+        let push_stored = |trace: &mut Trace, runs: &mut Vec<_>, stored: &mut Vec<u8>| {
+            if !runs.is_empty() {
+                let (runs, bytes) = (std::mem::take(runs).into(), std::mem::take(stored).into());
+                trace.push(Event::Store { runs, bytes }, Thread::DEAD);
+            }
+        };
         for item in &self.pending {
-            trace.events.push(match item.change {
+            let event = match item.change {
                 Change::Piece { offset, start, len } => match self.trace.written(item.event) {
+                    Some(written) if self.trace.domain.is_memory() => {
+                        runs.push((offset, len as u64));
+                        stored.extend_from_slice(&written[start..start + len]);
+                        continue;
+                    }
                     Some(written) => Event::Write { offset, bytes: written[start..start + len].into() },
                     None => Event::Punch { offset, len: len as u64 },
                 },
                 Change::Length { len, cut: false } => Event::Grow { len },
                 Change::Length { len, cut: true } => Event::Truncate { len },
-            });
+            };
+            push_stored(&mut trace, &mut runs, &mut stored);
+            trace.push(event, Thread::DEAD);
         }
+        push_stored(&mut trace, &mut runs, &mut stored);
         trace
     }
 
-    /// The states to try: all subsets where at most twelve items are pending, else `samples` of them; in both cases
-    /// nothing, everything, and torn pieces among them. The same arguments give the same choices.
+    /// Whether the next event only adds to what is pending: then each state that is possible now is possible after it too.
+    #[must_use]
+    pub fn grows(&self) -> bool {
+        self.trace.events.get(self.index).is_some_and(Event::only_adds)
+    }
+
+    /// Whether [`choices`](Self::choices) gives every state that can be told from others, torn pieces apart.
+    #[must_use]
+    pub fn is_exhaustive(&self, samples: usize) -> bool {
+        exhaustive(self.items_that_matter().len(), samples)
+    }
+
+    /// The states to try: all subsets of at most twelve pending items unless these are many more than `samples`, else
+    /// `samples` of them; in both cases nothing and everything, and on a file torn pieces, among them. The same arguments
+    /// give the same choices.
     #[must_use]
     pub fn choices(&self, samples: usize, seed: u64) -> Vec<Choice> {
         let items = self.items_that_matter();
-        let mut random = Random(seed ^ (self.index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let mut choices = if items.len() <= ALL_SUBSETS_MAX {
+        let mut random = Random(seed ^ self.version.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut choices = if exhaustive(items.len(), samples) {
             (0..1_u32 << items.len()).map(|mask| Choice::of(&items, |i| mask >> i & 1 == 1)).collect()
         } else {
-            sampled(&items, samples, &mut random)
+            let events = items.iter().map(|&i| self.pending[i].event).collect::<Vec<_>>();
+            sampled(&items, &events, samples, &mut random)
         };
-        self.add_torn(&items, samples, &mut random, &mut choices);
+        if !self.trace.domain.is_memory() {
+            self.add_torn(&items, samples, &mut random, &mut choices);
+        }
         choices
     }
 
     /// The bytes that `choice` leaves, if the file is there.
     #[must_use]
     pub fn build(&self, choice: &Choice) -> Vec<u8> {
-        let mut bytes = self.base.clone();
-        self.apply(&mut bytes, choice);
+        let mut bytes = Vec::new();
+        self.build_into(choice, &mut bytes);
         bytes
     }
 
@@ -166,11 +219,13 @@ impl<'t> CrashPoint<'t> {
     pub fn build_into(&self, choice: &Choice, bytes: &mut Vec<u8>) {
         bytes.clear();
         bytes.extend_from_slice(&self.base);
-        self.apply(bytes, choice);
+        let mut length = self.base_len;
+        self.apply(bytes, &mut length, choice);
+        bytes.resize(length, 0);
     }
 
-    fn apply(&self, bytes: &mut Vec<u8>, choice: &Choice) {
-        let mut length = bytes.len();
+    /// Applies the survivors to `bytes`, which may be longer or shorter than the pool, and to its length.
+    fn apply(&self, bytes: &mut Vec<u8>, length: &mut usize, choice: &Choice) {
         let mut put = |item: &Pending, keep: std::ops::Range<usize>| match item.change {
             Change::Piece { offset, start, .. } => {
                 let from = offset as usize + keep.start;
@@ -186,9 +241,9 @@ impl<'t> CrashPoint<'t> {
                 }
             }
             Change::Length { len, cut } => {
-                length = len as usize;
-                if cut && bytes.len() > length {
-                    bytes[length..].fill(0);
+                *length = len as usize;
+                if cut && bytes.len() > *length {
+                    bytes[*length..].fill(0);
                 }
             }
         };
@@ -208,53 +263,113 @@ impl<'t> CrashPoint<'t> {
                 _ => put(item, whole),
             }
         }
-        bytes.resize(length, 0);
     }
 
     /// Lets the next event happen.
     fn step(&mut self) {
-        let event = self.index;
+        let (trace, event) = (self.trace, self.index);
         self.index += 1;
-        match &self.trace.events[event] {
+        self.version += u64::from(trace.events[event].changes_states());
+        let thread = trace.thread(event).bit();
+        match &trace.events[event] {
             Event::Write { offset, bytes }
             | Event::Ordered { offset, bytes }
-            | Event::DurableBegun { offset, bytes } => self.add_pieces(event, *offset, bytes.len() as u64),
-            Event::Punch { offset, len } => self.add_pieces(event, *offset, *len),
-            Event::Grow { len } => self.add(event, Change::Length { len: *len, cut: false }),
-            Event::Truncate { len } => self.add(event, Change::Length { len: *len, cut: true }),
+            | Event::DurableBegun { offset, bytes } => {
+                self.add_pieces(event, *offset, 0, bytes.len() as u64, thread);
+            }
+            Event::Store { runs, .. } => {
+                // What another thread can see is in the caches. Where these are persistent, its fence waits for nothing.
+                let flushed_by = if trace.domain == Domain::Byte { u64::MAX } else { 0 };
+                let mut start = 0;
+                for (offset, len) in runs {
+                    self.add_pieces(event, *offset, start, *len, flushed_by);
+                    start += *len as usize;
+                }
+            }
+            Event::Punch { offset, len } => self.add_hole(event, *offset, *len),
+            Event::Grow { len } => self.add(event, Change::Length { len: *len, cut: false }, 0, true),
+            Event::Truncate { len } => self.add(event, Change::Length { len: *len, cut: true }, 0, true),
+            Event::Flushed { offset, len } => {
+                self.pending.iter_mut().for_each(|item| item.flush(*offset, *len, thread));
+            }
             Event::DurableDone { write } => self.make_durable(*write),
-            Event::DurableFailed { write } => {
-                let failed = |item: &&mut Pending| item.event == *write;
-                self.pending.iter_mut().filter(failed).for_each(|item| item.stuck = true);
+            Event::DurableFailed { write } => self.give_up(|item| item.event == *write),
+            Event::Fenced { begun } => {
+                self.settle_where(|item| item.event < *begun && item.flushed_by & thread != 0);
             }
-            Event::Synced { begun } => self.sync(*begun),
-            Event::SyncFailed { begun } => {
-                let failed = |item: &&mut Pending| item.event < *begun;
-                self.pending.iter_mut().filter(failed).for_each(|item| item.stuck = true);
+            Event::FenceFailed { begun } => {
+                self.give_up(|item| item.event < *begun && item.flushed_by & thread != 0);
             }
+            Event::Synced { begun } => self.settle_where(self.covered_by_sync(*begun, thread)),
+            Event::SyncFailed { begun } => self.give_up(self.covered_by_sync(*begun, thread)),
             Event::Renamed => self.presence = Presence::Either,
             Event::Published => self.presence = Presence::Present,
             Event::Mark(_) => {}
         }
     }
 
-    fn add(&mut self, event: usize, change: Change) {
-        self.pending.push(Pending { event, change, stuck: false });
-    }
-
-    fn add_pieces(&mut self, event: usize, offset: u64, len: u64) {
-        let mut start = 0;
-        while start < len {
-            let at = offset + start;
-            let count = (PIECE_LEN - at % PIECE_LEN).min(len - start);
-            self.add(event, Change::Piece { offset: at, start: start as usize, len: count as usize });
-            start += count;
+    /// Which items a sync is to make durable.
+    fn covered_by_sync(&self, begun: usize, thread: u64) -> impl Fn(&Pending) -> bool + use<> {
+        let is_memory = self.trace.domain.is_memory();
+        move |item| {
+            item.event < begun
+                && (!is_memory || item.needs_sync || item.orphan || item.flushed_by & thread != 0)
         }
     }
 
-    /// Moves everything from before a sync's beginning into the base, but for what is stuck.
-    fn sync(&mut self, begun: usize) {
-        let settles = |item: &Pending| item.event < begun && !item.stuck;
+    fn add(&mut self, event: usize, change: Change, flushed_by: u64, needs_sync: bool) {
+        let orphan = self.trace.thread(event) == Thread::DEAD;
+        let item = Pending { event, change, stuck: false, flushed_by, needs_sync, orphan };
+        self.erased |= item.erases();
+        self.pending.push(item);
+    }
+
+    /// Adds what an event wrote, from `start` in its bytes, in pieces that survive or not each by itself.
+    fn add_pieces(&mut self, event: usize, offset: u64, start: usize, len: u64, flushed_by: u64) {
+        let trace = self.trace;
+        let Some(written) = trace.written(event) else { return };
+        let unit = if trace.domain.is_memory() { WORD } else { SECTOR };
+        let mut done = 0;
+        while done < len {
+            let at = offset + done;
+            let count = (unit - at % unit).min(len - done);
+            let piece = Change::Piece { offset: at, start: start + done as usize, len: count as usize };
+            done += count;
+            if unit == WORD {
+                let end = start + done as usize;
+                let bytes = &written[end - count as usize..end];
+                // The same word again cannot be seen, unless something older may come to light in its place.
+                if !self.erased
+                    && !self.busy.contains(&(at / WORD))
+                    && self.equals_base(at, bytes.len(), Some(bytes))
+                {
+                    continue;
+                }
+                self.busy.insert(at / WORD);
+            }
+            self.add(event, piece, flushed_by, false);
+        }
+    }
+
+    fn add_hole(&mut self, event: usize, offset: u64, len: u64) {
+        let mut done = 0;
+        while done < len {
+            let at = offset + done;
+            let count = (SECTOR - at % SECTOR).min(len - done);
+            let piece = Change::Piece { offset: at, start: done as usize, len: count as usize };
+            self.add(event, piece, 0, true);
+            done += count;
+        }
+    }
+
+    /// Marks items that no later sync or fence covers.
+    fn give_up(&mut self, failed: impl Fn(&Pending) -> bool) {
+        self.pending.iter_mut().filter(|item| failed(item)).for_each(|item| item.stuck = true);
+    }
+
+    /// Moves the items that became durable into the base, but for what is stuck.
+    fn settle_where(&mut self, durable: impl Fn(&Pending) -> bool) {
+        let settles = |item: &Pending| durable(item) && !item.stuck;
         let survivors = (0..self.pending.len()).filter(|&i| settles(&self.pending[i])).collect();
         self.settle(survivors);
     }
@@ -270,9 +385,7 @@ impl<'t> CrashPoint<'t> {
         let cut_before =
             |item: &Pending| item.event < write && matches!(item.change, Change::Length { cut: true, .. });
         let lengths_too = self.pending.iter().any(cut_before);
-        if (self.base.len() as u64) < needed {
-            self.base.resize(needed as usize, 0);
-        }
+        self.base_len = self.base_len.max(needed as usize);
         let settles = |item: &Pending| match item.change {
             Change::Piece { .. } => item.event == write,
             Change::Length { .. } => lengths_too && item.event < write,
@@ -287,22 +400,23 @@ impl<'t> CrashPoint<'t> {
 
     /// Moves `survivors` into the base. Pending items older than one of them lose what it covers.
     fn settle(&mut self, survivors: Vec<usize>) {
+        if survivors.is_empty() {
+            return;
+        }
         let choice = Choice { survivors, torn: Vec::new() };
-        let mut base = std::mem::take(&mut self.base);
-        self.apply(&mut base, &choice);
-        self.base = base;
-        let mut settled = choice.survivors.iter().map(|&i| self.pending[i].clone()).collect::<Vec<_>>();
-        let mut index = 0;
+        let (mut base, mut length) = (std::mem::take(&mut self.base), self.base_len);
+        self.apply(&mut base, &mut length, &choice);
+        (self.base, self.base_len) = (base, length);
         let mut next = choice.survivors.iter().peekable();
-        self.pending.retain(|_| {
+        let (mut settled, mut rest) = (Vec::new(), Vec::new());
+        for (index, item) in std::mem::take(&mut self.pending).into_iter().enumerate() {
             let gone = next.next_if(|&&i| i == index).is_some();
-            index += 1;
-            !gone
-        });
-        settled.sort_by_key(|item| item.event);
-        if !self.pending.is_empty() {
-            let pending = std::mem::take(&mut self.pending);
-            self.pending = pending.into_iter().flat_map(|old| uncovered(old, &settled)).collect();
+            if gone { settled.push(item) } else { rest.push(item) }
+        }
+        self.pending = if rest.is_empty() { rest } else { uncovered(rest, &settled) };
+        self.erased = self.pending.iter().any(Pending::erases);
+        if self.trace.domain.is_memory() {
+            self.busy = self.pending.iter().flat_map(|item| item.units(WORD)).collect();
         }
     }
 
@@ -310,26 +424,24 @@ impl<'t> CrashPoint<'t> {
         (0..self.pending.len()).collect()
     }
 
-    /// The items whose survival can be seen: those of a 512-byte block in which some piece differs from the base, and
+    /// The items whose survival can be seen: those of a sector or word in which some piece differs from the base, and
     /// changes of length.
     fn items_that_matter(&self) -> Vec<usize> {
         if self.pending.iter().any(|item| matches!(item.change, Change::Length { cut: true, .. })) {
             return self.all_items();
         }
-        let mut blocks = std::collections::BTreeSet::new();
+        let unit = if self.trace.domain.is_memory() { WORD } else { SECTOR };
+        let mut seen = HashSet::new();
         for item in &self.pending {
-            if let Change::Piece { offset, start, len } = item.change
-                && !self.equals_base(
-                    offset,
-                    len,
-                    self.trace.written(item.event).map(|w| &w[start..start + len]),
-                )
-            {
-                blocks.insert(offset / PIECE_LEN);
+            if let Change::Piece { offset, start, len } = item.change {
+                let written = self.trace.written(item.event).map(|w| &w[start..start + len]);
+                if !self.equals_base(offset, len, written) {
+                    seen.extend(item.units(unit));
+                }
             }
         }
         let matters = |&i: &usize| match self.pending[i].change {
-            Change::Piece { offset, .. } => blocks.contains(&(offset / PIECE_LEN)),
+            Change::Piece { .. } => self.pending[i].units(unit).any(|unit| seen.contains(&unit)),
             Change::Length { .. } => true,
         };
         (0..self.pending.len()).filter(matters).collect()
@@ -378,40 +490,7 @@ impl<'t> CrashPoint<'t> {
     }
 }
 
-/// What of `old` the younger of the `settled` items leave: a newer durable byte can not be undone by an older one.
-fn uncovered(old: Pending, settled: &[Pending]) -> Vec<Pending> {
-    let Change::Piece { .. } = old.change else {
-        return vec![old];
-    };
-    let age = old.event;
-    let mut rest = vec![old];
-    for new in settled.iter().filter(|new| new.event > age) {
-        let (from, end) = match new.change {
-            Change::Piece { offset, len, .. } => (offset, offset + len as u64),
-            Change::Length { len, cut: true } => (len, u64::MAX),
-            Change::Length { cut: false, .. } => continue,
-        };
-        rest = rest.into_iter().flat_map(|piece| outside(piece, from, end)).collect();
-    }
-    rest
-}
-
-/// The parts of a piece before `from` and from `end` on.
-fn outside(piece: Pending, from: u64, end: u64) -> impl Iterator<Item = Pending> {
-    let (offset, start, len) = match piece.change {
-        Change::Piece { offset, start, len } => (offset, start, len as u64),
-        Change::Length { .. } => (0, 0, 0),
-    };
-    let before = from.clamp(offset, offset + len) - offset;
-    let after = end.clamp(offset, offset + len) - offset;
-    // Where the two do not overlap, either `before` is the whole or `after` is nothing taken away.
-    let parts = if before >= after { [(0, len), (len, len)] } else { [(0, before), (after, len)] };
-    parts.into_iter().filter(|(first, last)| first < last).map(move |(first, last)| Pending {
-        change: Change::Piece {
-            offset: offset + first,
-            start: start + first as usize,
-            len: (last - first) as usize,
-        },
-        ..piece.clone()
-    })
+/// Whether all subsets of so many items are tried instead of `samples`.
+fn exhaustive(items: usize, samples: usize) -> bool {
+    items <= ALL_SUBSETS_MAX && 1 << items <= samples.saturating_mul(ALL_SUBSETS_WORTH)
 }

@@ -1,0 +1,360 @@
+/*
+ * What libpmemobj does in the rows of `compare` on persistent memory: the same jobs as pobj's, written as its own
+ * documentation and examples write them. benches/src/peer/libpmemobj.rs calls these functions; each gives 0 or an
+ * errno value, and peer_error() the reason.
+ *
+ * Where there is a choice, it is the faster one for libpmemobj: objects that are filled at once are not zeroed
+ * first, ranges are added by address, the hash map's buckets are made for all keys beforehand, 64-byte ranges lie on
+ * cache lines, the pool's pages are mapped before anything is timed.
+ *
+ * The second half counts fences. libpmemobj orders everything through five functions of libpmem; this file defines
+ * them, and as a program's own definitions go before those of its libraries, libpmemobj and libpmem itself call
+ * these. They lead straight on to libpmem, which costs a nanosecond, until counting is switched on.
+ */
+
+#define _GNU_SOURCE
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <libpmem.h>
+#include <libpmemobj.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE 64u
+
+POBJ_LAYOUT_BEGIN(compare);
+POBJ_LAYOUT_ROOT(compare, struct root);
+POBJ_LAYOUT_TOID(compare, struct node);
+POBJ_LAYOUT_TOID(compare, struct entry);
+POBJ_LAYOUT_TOID(compare, struct buckets);
+POBJ_LAYOUT_END(compare);
+
+/* A list node of one cache line. */
+struct node {
+	TOID(struct node) next;
+	uint64_t value;
+	uint64_t payload[5];
+};
+
+/* What the hash map holds for a key. */
+struct entry {
+	TOID(struct entry) next;
+	uint64_t key;
+	uint8_t value[LINE];
+};
+
+/* The heads of the hash map's chains; their number is a power of two. */
+struct buckets {
+	uint64_t count;
+	TOID(struct entry) heads[];
+};
+
+struct root {
+	uint64_t hits;
+	TOID(struct node) head;
+	TOID(struct buckets) buckets;
+	uint64_t entry_count;
+	/* Lines of LINE bytes, and one more for alignment. */
+	PMEMoid lines;
+};
+
+struct peer {
+	PMEMobjpool *pool;
+	struct root *root;
+	uint64_t (*lines)[LINE / sizeof(uint64_t)];
+	size_t line_count;
+	struct buckets *buckets;
+};
+
+const char *peer_error(void) { return pmemobj_errormsg(); }
+
+/* ---- the pool ---- */
+
+void peer_close(struct peer *peer)
+{
+	if (peer->pool != NULL)
+		pmemobj_close(peer->pool);
+	free(peer);
+}
+
+int peer_create(const char *path, size_t len, struct peer **made)
+{
+	int prefault = 1;
+	struct peer *peer = calloc(1, sizeof(*peer));
+	if (peer == NULL)
+		return ENOMEM;
+	if (pmemobj_ctl_set(NULL, "prefault.at_create", &prefault) != 0)
+		goto failed;
+	peer->pool = pmemobj_create(path, POBJ_LAYOUT_NAME(compare), len, 0600);
+	if (peer->pool == NULL)
+		goto failed;
+	/* Else every flush would be an msync, and the comparison worth nothing. */
+	if (!pmem_is_pmem(peer->pool, len)) {
+		errno = ENOTSUP;
+		goto failed;
+	}
+	TOID(struct root) root = POBJ_ROOT(peer->pool, struct root);
+	if (TOID_IS_NULL(root))
+		goto failed;
+	peer->root = D_RW(root);
+	*made = peer;
+	return 0;
+failed:;
+	int error = errno ? errno : EIO;
+	peer_close(peer);
+	return error;
+}
+
+/* ---- one 8-byte change ---- */
+
+int peer_change_word(struct peer *peer)
+{
+	volatile int error = 0;
+	TX_BEGIN(peer->pool) {
+		TX_ADD_FIELD_DIRECT(peer->root, hits);
+		peer->root->hits += 1;
+	} TX_ONABORT {
+		error = pmemobj_tx_errno();
+	} TX_END
+	return error;
+}
+
+uint64_t peer_word(const struct peer *peer) { return peer->root->hits; }
+
+/* ---- changes of whole lines ---- */
+
+int peer_make_lines(struct peer *peer, size_t count)
+{
+	if (pmemobj_zalloc(peer->pool, &peer->root->lines, (count + 1) * LINE, 1) != 0)
+		return errno ? errno : ENOMEM;
+	uintptr_t start = (uintptr_t)pmemobj_direct(peer->root->lines);
+	peer->lines = (void *)((start + LINE - 1) & ~(uintptr_t)(LINE - 1));
+	peer->line_count = count;
+	return 0;
+}
+
+/* Adds one to every word of these lines, in one transaction. */
+int peer_change_lines(struct peer *peer, const uint32_t *numbers, size_t count)
+{
+	volatile int error = 0;
+	TX_BEGIN(peer->pool) {
+		for (size_t i = 0; i < count; i++) {
+			if (numbers[i] >= peer->line_count)
+				pmemobj_tx_abort(EINVAL);
+			uint64_t *line = peer->lines[numbers[i]];
+			pmemobj_tx_add_range_direct(line, LINE);
+			for (size_t word = 0; word < LINE / sizeof(*line); word++)
+				line[word] += 1;
+		}
+	} TX_ONABORT {
+		error = pmemobj_tx_errno();
+	} TX_END
+	return error;
+}
+
+/* ---- list push ---- */
+
+int peer_push(struct peer *peer, uint64_t value)
+{
+	volatile int error = 0;
+	TX_BEGIN(peer->pool) {
+		TOID(struct node) made = TX_NEW(struct node);
+		struct node *node = D_RW(made);
+		node->next = peer->root->head;
+		node->value = value;
+		memset(node->payload, 0, sizeof(node->payload));
+		TX_ADD_FIELD_DIRECT(peer->root, head);
+		peer->root->head = made;
+	} TX_ONABORT {
+		error = pmemobj_tx_errno();
+	} TX_END
+	return error;
+}
+
+/* ---- hash map ---- */
+
+/* Makes an empty map of `heads` chains, a power of two. */
+int peer_make_map(struct peer *peer, size_t heads)
+{
+	if (heads == 0 || (heads & (heads - 1)) != 0)
+		return EINVAL;
+	volatile int error = 0;
+	TX_BEGIN(peer->pool) {
+		size_t len = sizeof(struct buckets) + heads * sizeof(TOID(struct entry));
+		TOID(struct buckets) buckets = TX_ZALLOC(struct buckets, len);
+		D_RW(buckets)->count = heads;
+		TX_ADD_FIELD_DIRECT(peer->root, buckets);
+		peer->root->buckets = buckets;
+	} TX_ONABORT {
+		error = pmemobj_tx_errno();
+	} TX_END
+	if (error == 0)
+		peer->buckets = D_RW(peer->root->buckets);
+	return error;
+}
+
+/* The chain of a key: the top bits of its product with 2^64 over the golden ratio. */
+static TOID(struct entry) *chain_of(struct peer *peer, uint64_t key)
+{
+	uint64_t hash = key * UINT64_C(0x9E3779B97F4A7C15);
+	return &peer->buckets->heads[(hash >> 32) & (peer->buckets->count - 1)];
+}
+
+static struct entry *find(TOID(struct entry) chain, uint64_t key)
+{
+	while (!TOID_IS_NULL(chain)) {
+		struct entry *entry = D_RW(chain);
+		if (entry->key == key)
+			return entry;
+		chain = entry->next;
+	}
+	return NULL;
+}
+
+/* Inserts keys that are not in the map yet, in one transaction; every byte of a value is the key's lowest. */
+int peer_insert(struct peer *peer, const uint64_t *keys, size_t count)
+{
+	if (peer->buckets == NULL)
+		return EINVAL;
+	volatile int error = 0;
+	TX_BEGIN(peer->pool) {
+		TX_ADD_FIELD_DIRECT(peer->root, entry_count);
+		for (size_t i = 0; i < count; i++) {
+			TOID(struct entry) *chain = chain_of(peer, keys[i]);
+			if (find(*chain, keys[i]) != NULL)
+				pmemobj_tx_abort(EEXIST);
+			TOID(struct entry) made = TX_NEW(struct entry);
+			struct entry *entry = D_RW(made);
+			entry->next = *chain;
+			entry->key = keys[i];
+			memset(entry->value, (uint8_t)keys[i], sizeof(entry->value));
+			pmemobj_tx_add_range_direct(chain, sizeof(*chain));
+			*chain = made;
+		}
+		peer->root->entry_count += count;
+	} TX_ONABORT {
+		error = pmemobj_tx_errno();
+	} TX_END
+	return error;
+}
+
+uint64_t peer_map_len(const struct peer *peer) { return peer->root->entry_count; }
+
+/* ---- counting fences ---- */
+
+typedef void persist_fn(const void *, size_t);
+typedef void drain_fn(void);
+typedef void *copy_fn(void *, const void *, size_t, unsigned);
+typedef void *set_fn(void *, int, size_t, unsigned);
+
+/* What libpmem offers. Filled before main, unchanged from then on. */
+static struct {
+	persist_fn *persist;
+	drain_fn *drain;
+	copy_fn *copy;
+	copy_fn *move;
+	set_fn *set;
+} libpmem;
+
+/* Of this thread. */
+static __thread int counting;
+static __thread uint64_t fences;
+
+/*
+ * The only place where a fence counts. While counting, the other four are this one and the part that does not fence: so
+ * a fence counts once, whether libpmem's own calls of pmem_drain come here or were bound when it was linked.
+ */
+void pmem_drain(void)
+{
+	if (counting)
+		fences += 1;
+	libpmem.drain();
+}
+
+void pmem_persist(const void *addr, size_t len)
+{
+	if (!counting) {
+		libpmem.persist(addr, len);
+		return;
+	}
+	pmem_flush(addr, len);
+	pmem_drain();
+}
+
+/* What a function is to be asked instead, and whether a fence comes after it. */
+static int without_drain(unsigned *flags)
+{
+	if (!counting || (*flags & (PMEM_F_MEM_NODRAIN | PMEM_F_MEM_NOFLUSH)) != 0)
+		return 0;
+	*flags |= PMEM_F_MEM_NODRAIN;
+	return 1;
+}
+
+void *pmem_memcpy(void *to, const void *from, size_t len, unsigned flags)
+{
+	int drain = without_drain(&flags);
+	libpmem.copy(to, from, len, flags);
+	if (drain)
+		pmem_drain();
+	return to;
+}
+
+void *pmem_memmove(void *to, const void *from, size_t len, unsigned flags)
+{
+	int drain = without_drain(&flags);
+	libpmem.move(to, from, len, flags);
+	if (drain)
+		pmem_drain();
+	return to;
+}
+
+void *pmem_memset(void *to, int byte, size_t len, unsigned flags)
+{
+	int drain = without_drain(&flags);
+	libpmem.set(to, byte, len, flags);
+	if (drain)
+		pmem_drain();
+	return to;
+}
+
+/* Starts counting this thread's fences from 0. */
+void peer_count_fences(void)
+{
+	fences = 0;
+	counting = 1;
+}
+
+/* Stops counting; gives the number of fences. */
+uint64_t peer_counted_fences(void)
+{
+	counting = 0;
+	return fences;
+}
+
+static void *from_libpmem(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+	if (found == NULL) {
+		fprintf(stderr, "libpmem has no %s\n", name);
+		abort();
+	}
+	return found;
+}
+
+/*
+ * Runs before main: no other thread exists that could read the environment while it is changed, and every program
+ * that this file is linked into measures the same. libpmem looks at the variable when it is first asked about a mapping.
+ */
+__attribute__((constructor)) static void prepare(void)
+{
+	if (setenv("PMEM_IS_PMEM_FORCE", "1", 1) != 0)
+		abort();
+	libpmem.persist = (persist_fn *)from_libpmem("pmem_persist");
+	libpmem.drain = (drain_fn *)from_libpmem("pmem_drain");
+	libpmem.copy = (copy_fn *)from_libpmem("pmem_memcpy");
+	libpmem.move = (copy_fn *)from_libpmem("pmem_memmove");
+	libpmem.set = (set_fn *)from_libpmem("pmem_memset");
+}

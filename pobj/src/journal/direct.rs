@@ -1,0 +1,294 @@
+//! Appending on persistent memory: no lock, one fence.
+//!
+//! The one writer owns the ring's tail (an [`Appender`]); nobody else needs it. A record is encoded in a small
+//! buffer and goes to the ring by non-temporal stores, the pool is released to the next writer (J8), and a
+//! fence of the thread that stored the record makes it durable. Since a fence covers its own thread only, the
+//! transactions become durable in the order of their fences: each committer waits for its predecessor's.
+//!
+//! The checkpoint reads the records from the ring, up to the last one that is durable. The writer sees the head
+//! through a copy of its own, which it renews when that runs out: were head and tail shared, each commit would wait
+//! for the cache lines of the other side.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::record::{self, Entry, Header, Kind};
+use super::recover::Scan;
+use super::ring::{Journal, count_alone};
+use super::spill::Spill;
+use super::state::RingState;
+use crate::ground::error::{Error, Result};
+use crate::layout::geometry::HOME_TXID;
+use crate::media::{Media, MediaCounts, counts_here};
+
+/// A thread that waits for another one's fence gives its processor up after so many looks.
+const SPINS_MAX: u32 = 200;
+/// Bytes of a cache line.
+const LINE: u64 = 64;
+/// Entries of so many bytes are written past the cache, not stored and flushed.
+const WHOLE: usize = 256;
+/// So many lines are remembered, to flush each about once.
+const RECENT_LINES: usize = 4096;
+/// Long runs of zeros are written in pieces.
+static ZEROS: [u8; 4096] = [0; 4096];
+/// The background thread is roused again after so much of the ring, if it was slow to come.
+const ROUSE_AGAIN: u64 = 16;
+
+/// The end of the ring that records are appended to. The writer's own.
+#[derive(Debug, Default)]
+pub(crate) struct Appender {
+    tail: u64,
+    /// Position of the beginning of the lap that the tail is in.
+    lap: u64,
+    last_txid: u64,
+    /// Where the head was when last looked at.
+    head: u64,
+    /// The tail at which to look whether a checkpoint is due.
+    look_at: u64,
+    scratch: Vec<u64>,
+}
+
+/// What the writer, the committers and the checkpoint tell each other.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// The last transaction whose record is stored, and where the ring ends behind it.
+    appended: AtomicU64,
+    tail: AtomicU64,
+    /// Every transaction up to this one is durable.
+    pub(super) fenced: AtomicU64,
+    /// Position of the head.
+    head: AtomicU64,
+}
+
+impl Progress {
+    pub(super) fn new(state: &RingState) -> Self {
+        Self {
+            appended: AtomicU64::new(state.txid),
+            tail: AtomicU64::new(state.head),
+            fenced: AtomicU64::new(state.txid),
+            head: AtomicU64::new(state.head),
+        }
+    }
+
+    pub(super) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Bytes between head and tail.
+    pub(super) fn used(&self) -> u64 {
+        self.tail.load(Ordering::Acquire) - self.head.load(Ordering::Acquire)
+    }
+}
+
+/// Brings entries home: words are stored at once, in order, and their lines are flushed together at the end. So a line
+/// that changed in many transactions is flushed about once.
+struct Lines<'m> {
+    media: &'m dyn Media,
+    /// Lines to flush; a few may be there twice.
+    touched: Vec<u64>,
+    /// The lines that were touched last, by the low bits of their numbers.
+    recent: Vec<u64>,
+}
+
+impl<'m> Lines<'m> {
+    fn new(media: &'m dyn Media) -> Self {
+        Self { media, touched: Vec::new(), recent: vec![u64::MAX; RECENT_LINES] }
+    }
+
+    fn add(&mut self, entry: Entry<'_>) -> Result<()> {
+        match entry {
+            Entry::Words { offset, words } if words.len() < WHOLE => {
+                self.media.store(offset, words)?;
+                self.touch(offset, words.len() as u64);
+                Ok(())
+            }
+            Entry::Words { offset, words } => self.media.write(offset, words),
+            Entry::Zeros { offset, count } => {
+                let end = offset + count * 8;
+                let mut at = offset;
+                while at < end {
+                    let len = (end - at).min(ZEROS.len() as u64);
+                    self.media.write(at, &ZEROS[..len as usize])?;
+                    at += len;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn touch(&mut self, offset: u64, len: u64) {
+        for line in offset / LINE..=(offset + len - 1) / LINE {
+            let recent = &mut self.recent[line as usize % RECENT_LINES];
+            if *recent != line {
+                *recent = line;
+                self.touched.push(line);
+            }
+        }
+    }
+
+    /// Flushes what was stored. A fence makes it durable.
+    fn flush(self) -> Result<()> {
+        self.touched.iter().try_for_each(|line| self.media.flush(line * LINE, LINE))
+    }
+}
+
+impl Journal {
+    /// The ring's end, for the pool's one writer.
+    pub(crate) fn appender(&self) -> Appender {
+        let state = self.lock().state;
+        let look_at = state.head + self.len / 2;
+        let (tail, last_txid, scratch) = (state.head, state.txid, Vec::new());
+        Appender { tail, lap: tail - tail % self.len, last_txid, head: tail, look_at, scratch }
+    }
+
+    /// Orders one transaction: its record is on its way, and [`wait_durable`](Self::wait_durable) of the same thread
+    /// makes it durable.
+    #[inline]
+    pub(super) fn append_direct(&self, end: &mut Appender, body: &[u64]) -> Result<u64> {
+        if record::padded_len(body.len()) > self.len / 2 {
+            return self.append_spilled_direct(end, body);
+        }
+        self.put_direct(end, Kind::Body, body)
+    }
+
+    #[cold]
+    fn append_spilled_direct(&self, end: &mut Appender, body: &[u64]) -> Result<u64> {
+        self.settle_spills()?;
+        let (place, spill) = self.write_spill(body, self.media.len()?)?;
+        // Before the record can be seen, so that no checkpoint passes it without its body.
+        self.lock().spills.push_back(Spill { txid: end.last_txid + 1, ..spill });
+        self.put_direct(end, Kind::Spill, &place).inspect_err(|_| {
+            self.lock().spills.pop_back();
+        })
+    }
+
+    fn put_direct(&self, end: &mut Appender, kind: Kind, body: &[u64]) -> Result<u64> {
+        let total = record::padded_len(body.len());
+        // A record never wraps.
+        let lap = if end.tail + total > end.lap + self.len { end.lap + self.len } else { end.lap };
+        let position = end.tail.max(lap);
+        while position + total - end.head > self.len {
+            self.find_room(end)?;
+        }
+        let txid = end.last_txid + 1;
+        let horizon = self.progress.fenced.load(Ordering::Relaxed);
+        let header = Header { txid, horizon, len: record::HEADER_LEN + body.len() * 8, kind };
+        record::encode_words(&mut end.scratch, self.salt, position, header, body);
+        self.media.write_ordered(self.offset + (position - lap), bytemuck::cast_slice(&end.scratch))?;
+        if total > 1 << 20 {
+            end.scratch = Vec::new();
+        }
+        (end.tail, end.lap) = (position + total, lap);
+        end.last_txid = txid;
+        count_alone(&self.counters.records, 1);
+        self.progress.tail.store(end.tail, Ordering::Release);
+        self.progress.appended.store(txid, Ordering::Release);
+        if end.tail >= end.look_at {
+            self.rouse_direct(end);
+        }
+        Ok(txid)
+    }
+
+    /// Renews the writer's copy of the head; makes a checkpoint if that is not enough.
+    #[cold]
+    fn find_room(&self, end: &mut Appender) -> Result<()> {
+        let before = end.head;
+        end.head = self.progress.head.load(Ordering::Acquire);
+        if end.head == before {
+            self.checkpoint()?;
+            end.head = self.progress.head.load(Ordering::Acquire);
+            if end.head == before {
+                return Err(Error::Poisoned);
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes the background thread if the ring is half full.
+    #[cold]
+    fn rouse_direct(&self, end: &mut Appender) {
+        end.head = self.progress.head.load(Ordering::Acquire);
+        end.look_at = end.head + self.len / 2;
+        if end.tail >= end.look_at {
+            end.look_at = end.tail + self.len / ROUSE_AGAIN;
+            // Under the lock: the background thread looks and falls asleep under it.
+            self.lock().background_idle = false;
+            self.work.notify_one();
+        }
+    }
+
+    /// Makes this thread's record durable: its fence, and the word of the thread before it. `before` is what this thread
+    /// had asked of media when the transaction began.
+    pub(super) fn fence_record(&self, txid: u64, before: MediaCounts) -> Result<()> {
+        let fenced = self.media.fence();
+        // One committer at a time is between its predecessor's word and its own.
+        fenced.and_then(|()| self.wait_fenced(txid - 1)).inspect_err(|_| self.poison())?;
+        self.foreground.add_alone(counts_here() - before);
+        self.progress.fenced.store(txid, Ordering::Release);
+        Ok(())
+    }
+
+    /// Returns when everything up to `txid` is durable: the threads that stored it are about to fence.
+    pub(super) fn wait_fenced(&self, txid: u64) -> Result<()> {
+        let mut looks = 0;
+        while self.progress.fenced.load(Ordering::Acquire) < txid {
+            self.check_poison()?;
+            looks += 1;
+            if looks < SPINS_MAX { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        Ok(())
+    }
+
+    /// Brings home up to date with everything that is appended, and moves the head.
+    pub(super) fn checkpoint_direct(&self) -> Result<()> {
+        let mut ring = self.lock();
+        let target = self.progress.appended();
+        loop {
+            self.check_poison()?;
+            if ring.state.txid >= target {
+                return Ok(());
+            }
+            if !ring.checkpointing {
+                break;
+            }
+            ring = self.wait(ring);
+        }
+        ring.checkpointing = true;
+        let mut state = ring.state;
+        let spills: Vec<Spill> = ring.spills.iter().filter(|spill| spill.txid <= target).cloned().collect();
+        drop(ring);
+        let outcome = self
+            .wait_fenced(target)
+            .and_then(|()| self.apply_records(&mut state, target, &spills))
+            .and_then(|()| state.store(&*self.media, self.salt.pool_id));
+        if let (Ok(()), Some(spill)) = (&outcome, spills.first()) {
+            // Failing only leaves the file longer than it needs to be; open cuts it.
+            let _ = self.media.truncate(spill.restore_len);
+        }
+        if outcome.is_ok() {
+            self.progress.head.store(state.head, Ordering::Release);
+        }
+        self.finish_checkpoint(state, outcome)
+    }
+
+    /// Applies the records up to `target`, which lie durable in the ring, and notes in `state` that home has them.
+    fn apply_records(&self, state: &mut RingState, target: u64, spills: &[Spill]) -> Result<()> {
+        let mut home = Lines::new(&*self.media);
+        let mut spills = spills.iter();
+        let mut scan = Scan::new(&*self.media, self.offset..self.offset + self.len, self.salt, state);
+        while scan.txid() < target {
+            let lost = || Error::corrupt("a record in the ring is gone", self.offset);
+            let (kind, body) = scan.next_body()?.ok_or_else(lost)?;
+            let body = match kind.is_spilled() {
+                false => body,
+                true => bytemuck::cast_slice(&spills.next().ok_or_else(lost)?.body),
+            };
+            for entry in record::entries(body) {
+                home.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
+            }
+        }
+        home.add(Entry::Words { offset: HOME_TXID, words: &target.to_le_bytes() })?;
+        home.flush()?;
+        (state.head, state.txid) = (scan.end(), target);
+        self.media.sync()
+    }
+}

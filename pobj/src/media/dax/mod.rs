@@ -1,0 +1,233 @@
+//! A pool in a file on persistent memory: durable by stores, flushes and fences, without a system call.
+//!
+//! The file is mapped shared a second time, beside the pool's image: that mapping is *home*. Writes are
+//! non-temporal stores there (or stores and flushes, whatever the processor does best), and a store fence makes
+//! them durable (M3). Everything about names, locks and lengths is the file's, see [`FileMedia`]; a change of the
+//! length is durable after a sync, which is the only system call left.
+//!
+//! Whether a mapping of a file reaches persistent memory directly is the kernel's word: only `MAP_SYNC` promises
+//! that a store needs no `fsync` for the file system's own sake. Without it the file is an ordinary one, unless the
+//! caller forces the domain, as tests on a file system in memory do.
+//!
+//! A fence orders what its own thread has stored. Who writes must therefore fence; the floors above see to that.
+
+mod home;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use self::home::Home;
+pub(super) use self::home::shared_flags;
+use super::cpu::{Cpu, Hint};
+use super::{Domain, FileMedia, Image, ImageMode, Media, Placement, counts, detect};
+use crate::ground::error::Result;
+
+/// Which domain a caller accepts or forces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DomainChoice {
+    /// Treat the medium as this, whatever it is.
+    pub(crate) forced: Option<Domain>,
+    /// The coarsest domain that will do.
+    pub(crate) required: Option<Domain>,
+}
+
+/// Chooses between a file behind the page cache and persistent memory.
+pub(crate) fn choose(file: FileMedia, choice: DomainChoice) -> Result<Arc<dyn Media>> {
+    let probe = detect::probe(file.file());
+    let domain = detect::decide(&file.path(), &probe, choice.forced, choice.required)?;
+    Ok(match domain {
+        Domain::Page => Arc::new(file),
+        Domain::Byte | Domain::CacheLine => Arc::new(DaxMedia::new(file, domain, probe.map_sync)),
+    })
+}
+
+/// A pool in a file on persistent memory.
+#[derive(Debug)]
+pub(crate) struct DaxMedia {
+    file: FileMedia,
+    domain: Domain,
+    cpu: Cpu,
+    /// Mappings are asked for `MAP_SYNC`.
+    map_sync: bool,
+    /// Mapped when the pool's largest length is known.
+    home: OnceLock<Home>,
+    /// A length was changed, or bytes were written past the mapping: the next sync is a system call.
+    file_dirty: AtomicBool,
+}
+
+impl DaxMedia {
+    pub(crate) fn new(file: FileMedia, domain: Domain, map_sync: bool) -> Self {
+        // The first sync reaches the file: what a killed process stored may be in no more than a cache.
+        let (home, file_dirty) = (OnceLock::new(), AtomicBool::new(true));
+        Self { file, domain, cpu: Cpu::get(), map_sync, home, file_dirty }
+    }
+
+    /// Maps home when its largest length is known, and as far as the file goes.
+    fn map_home(&self, max_len: u64) -> Result<()> {
+        let home = match self.home.get() {
+            Some(home) => home,
+            None => {
+                let made = Home::reserve(max_len)?;
+                self.home.get_or_init(|| made)
+            }
+        };
+        home.extend(self.file.file(), self.file.len()?, self.map_sync)
+    }
+
+    fn mark_file_dirty(&self) {
+        self.file_dirty.store(true, Ordering::Release);
+    }
+}
+
+impl Media for DaxMedia {
+    fn len(&self) -> Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.file.read(offset, into)
+    }
+
+    fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let Some(to) = self.home.get().and_then(|home| home.place(offset, bytes.len())) else {
+            return self.write(offset, bytes);
+        };
+        counts::wrote(bytes.len() as u64);
+        // SAFETY: `place` found the whole range inside the mapping of home, which lives as long as `self`; `bytes` is
+        // ordinary memory, never home's own mapping. Nobody else accesses these bytes meanwhile (trait contract).
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.check_writable()?;
+        match self.home.get().and_then(|home| home.place(offset, bytes.len())) {
+            // SAFETY: as for `store`.
+            Some(to) => unsafe {
+                self.cpu.copy(to, bytes.as_ptr(), bytes.len(), self.domain, Hint::NonTemporal)
+            },
+            None => {
+                self.mark_file_dirty();
+                self.file.write(offset, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_durable(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.write(offset, bytes)?;
+        self.sync()
+    }
+
+    fn write_ordered(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.write(offset, bytes)
+    }
+
+    fn prepare_ring(&self, offset: u64, len: u64) -> Result<()> {
+        self.file.prepare_ring(offset, len)?;
+        if let Some(home) = self.home.get() {
+            home.populate(offset, len);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.cpu.fence();
+        // Taken back on failure: the change of length is still not durable, and the pool is poisoned anyway.
+        if self.file_dirty.swap(false, Ordering::AcqRel) {
+            self.file.sync().inspect_err(|_| self.mark_file_dirty())?;
+        }
+        Ok(())
+    }
+
+    fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    fn fence(&self) -> Result<()> {
+        self.cpu.fence();
+        Ok(())
+    }
+
+    /// Through home's own mapping: caches know lines by their physical address.
+    fn flush(&self, offset: u64, len: u64) -> Result<()> {
+        if self.domain == Domain::CacheLine
+            && let Some(start) = self.home.get().and_then(|home| home.place(offset, len as usize))
+        {
+            // SAFETY: `place` found the whole range inside the mapping of home; flushing changes no byte.
+            let _ = unsafe { self.cpu.flush(start, len as usize) };
+        }
+        Ok(())
+    }
+
+    fn shutdown_mark(&self) -> u64 {
+        detect::shutdown_mark(self.file.file())
+    }
+
+    fn grow(&self, len: u64) -> Result<()> {
+        self.file.grow(len)?;
+        self.mark_file_dirty();
+        match self.home.get() {
+            Some(home) => home.extend(self.file.file(), len, self.map_sync),
+            None => Ok(()),
+        }
+    }
+
+    fn stretch(&self, len: u64) -> Result<()> {
+        self.mark_file_dirty();
+        self.file.stretch(len)
+    }
+
+    fn truncate(&self, len: u64) -> Result<()> {
+        self.mark_file_dirty();
+        if let Some(home) = self.home.get() {
+            // Stores beyond the end of the file would raise SIGBUS.
+            home.shorten(len);
+        }
+        self.file.truncate(len)
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        self.file.punch(offset, len)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> Result<()> {
+        self.mark_file_dirty();
+        self.file.allocate(offset, len)?;
+        match self.home.get() {
+            Some(home) => home.extend(self.file.file(), self.file.len()?, self.map_sync),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(&self) -> Result<()> {
+        self.cpu.fence();
+        self.file.publish()
+    }
+
+    fn image(&self, placement: Placement, len: u64, max_len: u64, mode: ImageMode) -> Result<Image> {
+        if !self.file.is_read_only() {
+            self.map_home(max_len)?;
+        }
+        match mode {
+            ImageMode::Private => self.file.image(placement, len, max_len, mode),
+            ImageMode::InPlace => {
+                Image::map_file_in_place(self.file.file(), placement, len, max_len, self.map_sync)
+            }
+        }
+    }
+
+    /// Lines are the unit of durability here, and records are whole lines.
+    fn block_len(&self) -> u64 {
+        super::cpu::LINE as u64
+    }
+
+    fn path(&self) -> PathBuf {
+        self.file.path()
+    }
+
+    fn background(&self) -> bool {
+        true
+    }
+}
