@@ -9,6 +9,7 @@ use pobj::Durability::{Eventual, Immediate};
 use pobj::media::sim::{Fault, Operation, skip_checksums};
 use pobj::media::{Domain, ImageMode};
 use tests::crash::{Action, Checker, Effort, History, Mode, Report, run, scripts};
+use tests::workload::Op;
 
 /// Enough to find what is there to be found, the same each time.
 const EFFORT: Effort = Effort { stop_at_first: true, ..Effort::quick(48, 7) };
@@ -117,8 +118,11 @@ fn records_that_are_not_flushed_are_caught() {
 #[test]
 fn removed_flushes_are_caught() {
     for mode in Mode::ALL.into_iter().filter(|mode| mode.domain() == Domain::CacheLine) {
-        let script = scripts::allocate_and_free(Immediate);
+        let mut script = scripts::allocate_and_free(Immediate);
+        // What it would free has lines that nothing depends on.
+        script.retain(|action| *action != Action::Write(Op::Clear, Immediate));
         let (count, missed) = plant_each(mode, &script, Operation::Flush, Fault::DropFlush);
+        println!("{mode:?}: {} of {count} dropped flushes caught", count - missed.len());
         assert!(count > missed.len() * 2, "{mode:?}: {missed:?} of {count}");
     }
 }

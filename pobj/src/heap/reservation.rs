@@ -109,13 +109,24 @@ impl Reservation {
             return;
         }
         self.prepared = false;
+        self.touches.clear();
+        if self.large_allocated.is_empty() && self.large_freed.is_empty() {
+            // Most small transactions touch one word.
+            let one = match (&*self.allocated, &*self.freed) {
+                ([one], []) => Some(Touch { key: one.key, allocated: one.mask, freed: 0 }),
+                ([], [one]) => Some(Touch { key: one.key, allocated: 0, freed: one.mask }),
+                _ => None,
+            };
+            if let Some(touch) = one {
+                return self.touches.push(touch);
+            }
+        }
         self.allocated.sort_unstable_by_key(|blocks| blocks.key);
         self.freed.sort_unstable_by_key(|blocks| blocks.key);
         for chunks in [&mut self.large_allocated, &mut self.large_freed] {
             chunks.sort_unstable();
             chunks.dedup();
         }
-        self.touches.clear();
         let mut allocated = self.allocated.iter().peekable();
         let mut freed = self.freed.iter().peekable();
         loop {

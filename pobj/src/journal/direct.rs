@@ -24,7 +24,7 @@ use crate::media::{Media, MediaCounts, counts_here};
 const SPINS_MAX: u32 = 200;
 /// Bytes of a cache line.
 const LINE: u64 = 64;
-/// Entries of so many bytes are written past the cache, not stored and flushed.
+/// Entries of so many bytes, and whole lines, are written past the cache, not stored and flushed.
 const WHOLE: usize = 256;
 /// So many lines are remembered, to flush each about once.
 const RECENT_LINES: usize = 4096;
@@ -83,20 +83,32 @@ impl Progress {
 /// that changed in many transactions is flushed about once.
 struct Lines<'m> {
     media: &'m dyn Media,
+    buffers: Buffers,
+}
+
+/// What a checkpoint works with, kept for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
     /// Lines to flush; a few may be there twice.
     touched: Vec<u64>,
     /// The lines that were touched last, by the low bits of their numbers.
     recent: Vec<u64>,
+    window: Vec<u8>,
 }
 
 impl<'m> Lines<'m> {
-    fn new(media: &'m dyn Media) -> Self {
-        Self { media, touched: Vec::new(), recent: vec![u64::MAX; RECENT_LINES] }
+    fn new(media: &'m dyn Media, mut buffers: Buffers) -> Self {
+        buffers.touched.clear();
+        buffers.recent.clear();
+        buffers.recent.resize(RECENT_LINES, u64::MAX);
+        Self { media, buffers }
     }
 
     fn add(&mut self, entry: Entry<'_>) -> Result<()> {
         match entry {
-            Entry::Words { offset, words } if words.len() < WHOLE => {
+            Entry::Words { offset, words }
+                if words.len() < WHOLE && !(offset | words.len() as u64).is_multiple_of(LINE) =>
+            {
                 self.media.store(offset, words)?;
                 self.touch(offset, words.len() as u64);
                 Ok(())
@@ -117,17 +129,18 @@ impl<'m> Lines<'m> {
 
     fn touch(&mut self, offset: u64, len: u64) {
         for line in offset / LINE..=(offset + len - 1) / LINE {
-            let recent = &mut self.recent[line as usize % RECENT_LINES];
+            let recent = &mut self.buffers.recent[line as usize % RECENT_LINES];
             if *recent != line {
                 *recent = line;
-                self.touched.push(line);
+                self.buffers.touched.push(line);
             }
         }
     }
 
     /// Flushes what was stored. A fence makes it durable.
-    fn flush(self) -> Result<()> {
-        self.touched.iter().try_for_each(|line| self.media.flush(line * LINE, LINE))
+    fn flush(self) -> Result<Buffers> {
+        self.buffers.touched.iter().try_for_each(|line| self.media.flush(line * LINE, LINE))?;
+        Ok(self.buffers)
     }
 }
 
@@ -272,9 +285,11 @@ impl Journal {
 
     /// Applies the records up to `target`, which lie durable in the ring, and notes in `state` that home has them.
     fn apply_records(&self, state: &mut RingState, target: u64, spills: &[Spill]) -> Result<()> {
-        let mut home = Lines::new(&*self.media);
+        let mut buffers = std::mem::take(&mut self.lock().buffers);
         let mut spills = spills.iter();
-        let mut scan = Scan::new(&*self.media, self.offset..self.offset + self.len, self.salt, state);
+        let mut scan = Scan::new(&*self.media, self.offset..self.offset + self.len, self.salt, state)
+            .with_buffer(std::mem::take(&mut buffers.window));
+        let mut home = Lines::new(&*self.media, buffers);
         while scan.txid() < target {
             let lost = || Error::corrupt("a record in the ring is gone", self.offset);
             let (kind, body) = scan.next_body()?.ok_or_else(lost)?;
@@ -287,8 +302,10 @@ impl Journal {
             }
         }
         home.add(Entry::Words { offset: HOME_TXID, words: &target.to_le_bytes() })?;
-        home.flush()?;
+        let mut buffers = home.flush()?;
         (state.head, state.txid) = (scan.end(), target);
+        buffers.window = scan.into_buffer();
+        self.lock().buffers = buffers;
         self.media.sync()
     }
 }

@@ -45,11 +45,15 @@ pub(crate) struct Recovered {
 
 /// The ring is read in windows of this length, or of a record's where that is longer.
 const WINDOW_LEN: usize = if cfg!(miri) { 4096 } else { 1 << 20 };
+/// On persistent memory.
+const WINDOW_LEN_MEMORY: usize = if cfg!(miri) { 4096 } else { 32 << 10 };
 
 /// A part of the ring in memory: what is read is used at once and not kept.
 struct Window<'m> {
     media: &'m dyn Media,
     ring: Range<u64>,
+    /// So much is read at once.
+    reach: usize,
     start: usize,
     bytes: Vec<u8>,
 }
@@ -64,7 +68,7 @@ impl Window<'_> {
         let ring_len = self.ring_len();
         let wanted = len.min(ring_len - at);
         if at < self.start || at + wanted > self.start + self.bytes.len() {
-            self.bytes.resize(len.max(WINDOW_LEN).min(ring_len - at), 0);
+            self.bytes.resize(len.max(self.reach).min(ring_len - at), 0);
             self.start = at;
             self.media.read(self.ring.start + at as u64, &mut self.bytes)?;
         }
@@ -98,7 +102,9 @@ enum Undo {
 
 impl<'m> Scan<'m> {
     pub(super) fn new(media: &'m dyn Media, ring: Range<u64>, salt: Salt, state: &RingState) -> Self {
-        let window = Window { media, ring, start: 0, bytes: Vec::new() };
+        // A copy out of mapped memory costs nothing to begin, so it should stay in the cache.
+        let reach = if media.domain().is_memory() { WINDOW_LEN_MEMORY } else { WINDOW_LEN };
+        let window = Window { media, ring, reach, start: 0, bytes: Vec::new() };
         Self {
             window,
             salt,
@@ -118,6 +124,17 @@ impl<'m> Scan<'m> {
     /// Its transaction.
     pub(super) fn txid(&self) -> u64 {
         self.txid
+    }
+
+    /// Lends a buffer to read into, and takes it back with [`into_buffer`](Self::into_buffer).
+    pub(super) fn with_buffer(mut self, buffer: Vec<u8>) -> Self {
+        self.window.bytes = buffer;
+        self.window.bytes.clear();
+        self
+    }
+
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.window.bytes
     }
 
     /// Steps over the next record: its kind and body.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Durability;
-use super::direct::{Appender, Progress};
+use super::direct::{Appender, Buffers, Progress};
 use super::record::{self, Header, Kind, Salt};
 use super::spill::Spill;
 use super::state::RingState;
@@ -116,6 +116,7 @@ pub(super) struct Ring {
     pub(super) stopping: bool,
     scratch: Vec<u8>,
     pub(super) in_place: InPlace,
+    pub(super) buffers: Buffers,
 }
 
 impl Ring {
@@ -186,6 +187,7 @@ impl Journal {
             stopping: false,
             scratch: Vec::new(),
             in_place: InPlace::default(),
+            buffers: Buffers::default(),
         };
         Ok(Self {
             media,

@@ -12,7 +12,7 @@ use crate::media::Image;
 /// An index for more ranges is given back at the end of its transaction.
 const INDEX_KEPT: usize = 1 << 16;
 /// So many ranges are searched one by one before the index is used.
-const LINEAR_MAX: usize = 8;
+const LINEAR_MAX: usize = 24;
 
 #[derive(Clone, Copy)]
 struct Range {
