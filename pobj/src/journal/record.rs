@@ -263,21 +263,20 @@ impl Body {
     pub(crate) fn difference(&mut self, offset: u64, old: &[u64], new: &[u64]) {
         debug_assert_eq!(old.len(), new.len());
         // The run under construction: its first word and the one behind its last changed word.
-        let mut run = None;
+        let (mut start, mut end) = (0, 0);
         for (at, (old, now)) in old.iter().zip(new).enumerate() {
             if old == now {
                 continue;
             }
-            run = match run {
-                Some((start, end)) if at <= end + 1 => Some((start, at + 1)),
-                Some((start, end)) => {
-                    self.words_at(offset + start as u64 * 8, &new[start..end]);
-                    Some((at, at + 1))
-                }
-                None => Some((at, at + 1)),
-            };
+            if end == 0 {
+                start = at;
+            } else if at > end + 1 {
+                self.words_at(offset + start as u64 * 8, &new[start..end]);
+                start = at;
+            }
+            end = at + 1;
         }
-        if let Some((start, end)) = run {
+        if end > 0 {
             self.words_at(offset + start as u64 * 8, &new[start..end]);
         }
     }

@@ -21,6 +21,11 @@ pub struct MediaCounts {
     pub bytes: u64,
 }
 
+impl MediaCounts {
+    /// Nothing asked.
+    pub(crate) const ZERO: Self = Self { flushes: 0, fences: 0, durable_writes: 0, bytes: 0 };
+}
+
 impl Add for MediaCounts {
     type Output = Self;
 
@@ -98,9 +103,7 @@ impl Totals {
 }
 
 thread_local! {
-    static COUNTS: Cell<MediaCounts> = const {
-        Cell::new(MediaCounts { flushes: 0, fences: 0, durable_writes: 0, bytes: 0 })
-    };
+    static COUNTS: Cell<MediaCounts> = const { Cell::new(MediaCounts::ZERO) };
 }
 
 /// What this thread has done so far.

@@ -22,10 +22,12 @@ struct Thread {
 }
 
 thread_local! {
-    static THREAD: Thread = Thread {
-        running: RefCell::default(),
-        reading: RefCell::default(),
-        last: Cell::default(),
+    static THREAD: Thread = const {
+        Thread {
+            running: RefCell::new(Vec::new()),
+            reading: RefCell::new(Vec::new()),
+            last: Cell::new((0, MediaCounts::ZERO)),
+        }
     };
 }
 
@@ -35,6 +37,7 @@ fn key(pool: &PoolBody) -> usize {
 }
 
 /// An error if a transaction on `pool` could never start on this thread.
+#[inline]
 pub(super) fn check_free(pool: &PoolBody) -> Result<()> {
     THREAD.with(|thread| {
         if thread.running.borrow().iter().any(|tx| key(tx.pool()) == key(pool)) {
@@ -47,10 +50,12 @@ pub(super) fn check_free(pool: &PoolBody) -> Result<()> {
     })
 }
 
+#[inline]
 pub(super) fn enter(tx: Rc<TxCore>) {
     THREAD.with(|thread| thread.running.borrow_mut().push(tx));
 }
 
+#[inline]
 pub(super) fn leave(tx: &Rc<TxCore>) {
     THREAD.with(|thread| {
         let mut running = thread.running.borrow_mut();
@@ -72,6 +77,7 @@ pub(crate) fn defer_drop(addr: u64, count: u64, glue: Option<DropGlue>) {
 }
 
 /// Notes what a transaction that has ended asked of its medium.
+#[inline]
 pub(super) fn note_counts(pool: &PoolBody, counts: MediaCounts) {
     THREAD.with(|thread| thread.last.set((key(pool), counts)));
 }
