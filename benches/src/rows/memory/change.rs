@@ -87,7 +87,28 @@ pub fn range_rows(bench: &Bench) -> Result<Vec<Row>> {
     let mut random = random();
     let peer = fences_of_peer(&mut peer, COUNTED, |peer| peer.change_lines(&some(&mut random, lines)))?;
     let asked = Asked { limit: Budget::None, fences: ONE_FENCE, times: 8.0 };
-    Ok(job_rows("ten 64-byte changes", "ns", &turns, Fences { pobj, peer }, asked))
+    let mut rows = job_rows("ten 64-byte changes", "ns", &turns, Fences { pobj, peer }, asked);
+    rows.push(Row::new("- bare: ten random lines copied and changed", bare_changes(bench, lines)?, "ns"));
+    Ok(rows)
+}
+
+/// What the memory alone takes: ten random lines of as many, each copied elsewhere and changed; nothing is durable.
+fn bare_changes(bench: &Bench, lines: usize) -> Result<f64> {
+    let mut memory = vec![[1u64; LINE_LEN / 8]; lines];
+    let mut old = Vec::with_capacity(CHANGED);
+    let mut places = random();
+    let batches = bench.size(2000, 20);
+    let total = each(batches * LINES_BATCH, || {
+        old.clear();
+        for number in some(&mut places, lines) {
+            let line = &mut memory[number as usize];
+            old.push(std::hint::black_box(*line));
+            line.iter_mut().for_each(|word| *word = word.wrapping_add(1));
+        }
+        Ok(())
+    })?;
+    std::hint::black_box(&memory);
+    Ok(total)
 }
 
 type Lines = Run<'static, [u64; LINE_LEN / 8]>;
