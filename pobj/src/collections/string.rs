@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::{Bound, Deref, RangeBounds};
+use std::ops::{Deref, Range, RangeBounds};
 
 use super::hash::{PHash, PHasher};
 use crate::ground::error::{Error, Result};
+use crate::ground::span::span;
 use crate::tx::Tx;
 use crate::typed::{PText, persistent_struct};
 
@@ -188,16 +189,7 @@ impl<'p> PString<'p> {
     /// [`NotCharBoundary`](Error::NotCharBoundary) if an end of `range` is not between two characters or they are in
     /// the wrong order; as [`from_str`](Self::from_str).
     pub fn replace_range(&mut self, tx: &Tx<'p>, range: impl RangeBounds<usize>, with: &str) -> Result<()> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.len(),
-        };
+        let Range { start, end } = span(range, self.len());
         if self.utf8.splice(tx, start, end, with)? {
             return Ok(());
         }

@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::iter::FusedIterator;
-use std::ops::{Bound, Deref, Range, RangeBounds};
+use std::ops::{Deref, Range, RangeBounds};
 
 use super::hash::{PHash, PHasher};
 use crate::ground::error::{Error, Result};
+use crate::ground::span::span;
 use crate::layout::Persistent;
 use crate::tx::Tx;
 use crate::typed::{PBuf, persistent_slice};
@@ -301,17 +302,7 @@ impl<'p, T: Persistent<At<'p> = T>> PVec<'p, T> {
     }
 
     fn range(&self, range: impl RangeBounds<usize>) -> Range<usize> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.len(),
-        };
-        start..end
+        span(range, self.len())
     }
 
     fn out_of_range(&self, index: usize) -> Error {

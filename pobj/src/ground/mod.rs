@@ -1,8 +1,9 @@
 //! The lowest floor: what every other floor may use and what knows nothing of pools.
 //!
-//! Errors, checksums, persistence domains, a hasher for offsets.
+//! Errors, checksums, persistence domains, ranges, a hasher for offsets.
 
 pub mod checksum;
 pub mod domain;
 pub mod error;
+pub(crate) mod span;
 pub(crate) mod word_hash;

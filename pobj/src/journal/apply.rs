@@ -10,13 +10,11 @@ use crate::ground::error::Result;
 use crate::ground::word_hash::WordMap;
 use crate::media::Media;
 
-/// Length of a page on a file: the page cache's.
 const PAGE_LEN: usize = 4096;
-/// On persistent memory: what its controllers write at once.
-const PAGE_LEN_MEMORY: usize = 256;
-/// Bytes of overlays held at once; reached, they are written out early, which is as good as later.
-const HELD_MAX: usize = if cfg!(miri) { 4 * PAGE_LEN } else { 128 << 20 };
-/// On a file, a page with more runs is read and written whole.
+const PAGE_WORDS: usize = PAGE_LEN / 8;
+/// Overlays held at once (128 MiB); reached, they are written out early, which is as good as later.
+const PAGES_MAX: usize = if cfg!(miri) { 4 } else { 32768 };
+/// A page with more runs is read and written whole.
 const RUNS_MAX: usize = 3;
 /// One write to home is at most this long.
 const WRITE_LEN_MAX: usize = 1 << 20;
@@ -24,18 +22,13 @@ const WRITE_LEN_MAX: usize = 1 << 20;
 const LONG_ZEROS: u64 = (64 << 10) / 8;
 
 struct Page {
-    bytes: Box<[u8]>,
-    /// One bit for each word.
-    present: [u64; PAGE_LEN / 8 / 64],
+    bytes: Box<[u8; PAGE_LEN]>,
+    present: [u64; PAGE_WORDS / 64],
 }
 
 impl Page {
-    fn new(len: usize) -> Self {
-        Self { bytes: vec![0; len].into(), present: [0; PAGE_LEN / 8 / 64] }
-    }
-
-    fn words(&self) -> usize {
-        self.bytes.len() / 8
+    fn new() -> Self {
+        Self { bytes: Box::new([0; PAGE_LEN]), present: [0; PAGE_WORDS / 64] }
     }
 
     fn mark(&mut self, start: usize, count: usize) {
@@ -52,19 +45,18 @@ impl Page {
 
     /// (start, end) in words of each run that is present.
     fn runs(&self) -> Vec<(usize, usize)> {
-        let words = self.words();
-        if self.present == [u64::MAX; PAGE_LEN / 8 / 64] {
-            return vec![(0, words)];
+        if self.present == [u64::MAX; PAGE_WORDS / 64] {
+            return vec![(0, PAGE_WORDS)];
         }
         let mut runs = Vec::new();
         let mut at = 0;
-        while at < words {
+        while at < PAGE_WORDS {
             if !self.has(at) {
                 at += 1;
                 continue;
             }
             let start = at;
-            while at < words && self.has(at) {
+            while at < PAGE_WORDS && self.has(at) {
                 at += 1;
             }
             runs.push((start, at));
@@ -76,8 +68,6 @@ impl Page {
 /// Collects entries and writes them home.
 pub(super) struct Applier<'m> {
     media: &'m dyn Media,
-    /// Logarithm of the pages' length.
-    page_bits: u32,
     pages: WordMap<Page>,
     out: Vec<u8>,
     out_offset: u64,
@@ -86,9 +76,7 @@ pub(super) struct Applier<'m> {
 
 impl<'m> Applier<'m> {
     pub(super) fn new(media: &'m dyn Media) -> Self {
-        let page_len = if media.domain().is_memory() { PAGE_LEN_MEMORY } else { PAGE_LEN };
-        let page_bits = page_len.trailing_zeros();
-        Self { media, page_bits, pages: WordMap::default(), out: Vec::new(), out_offset: 0, holding: false }
+        Self { media, pages: WordMap::default(), out: Vec::new(), out_offset: 0, holding: false }
     }
 
     /// An applier that writes nothing before [`release`](Self::release).
@@ -116,18 +104,15 @@ impl<'m> Applier<'m> {
         let mut done = 0;
         while done < count {
             let at = offset + done as u64 * 8;
-            let page_len = 1 << self.page_bits;
-            let number = at >> self.page_bits;
-            let start = (at as usize & (page_len - 1)) / 8;
-            let here = (page_len / 8 - start).min(count - done);
-            let full = self.pages.len() >= HELD_MAX >> self.page_bits;
-            if full && !self.pages.contains_key(&number) {
+            let start = (at % PAGE_LEN as u64) as usize / 8;
+            let here = (PAGE_WORDS - start).min(count - done);
+            if self.pages.len() >= PAGES_MAX && !self.pages.contains_key(&(at / PAGE_LEN as u64)) {
                 if self.holding {
                     return Ok(false);
                 }
                 self.write_out()?;
             }
-            let page = self.pages.entry(number).or_insert_with(|| Page::new(page_len));
+            let page = self.pages.entry(at / PAGE_LEN as u64).or_insert_with(Page::new);
             let target = &mut page.bytes[start * 8..(start + here) * 8];
             match words {
                 Some(words) => target.copy_from_slice(&words[done * 8..(done + here) * 8]),
@@ -157,11 +142,11 @@ impl<'m> Applier<'m> {
         let mut pages: Vec<(u64, Page)> = self.pages.drain().collect();
         pages.sort_unstable_by_key(|(number, _)| *number);
         for (number, mut page) in pages {
-            let offset = number << self.page_bits;
+            let offset = number * PAGE_LEN as u64;
             let mut runs = page.runs();
-            if runs.len() > RUNS_MAX && !self.media.domain().is_memory() {
+            if runs.len() > RUNS_MAX {
                 self.fill_gaps(offset, &mut page)?;
-                runs = vec![(0, page.words())];
+                runs = vec![(0, PAGE_WORDS)];
             }
             for (start, end) in runs {
                 self.emit(offset + start as u64 * 8, &page.bytes[start * 8..end * 8])?;
@@ -174,7 +159,7 @@ impl<'m> Applier<'m> {
     fn fill_gaps(&self, offset: u64, page: &mut Page) -> Result<()> {
         let mut home = [0; PAGE_LEN];
         self.media.read(offset, &mut home)?;
-        for word in 0..page.words() {
+        for word in 0..PAGE_WORDS {
             if !page.has(word) {
                 page.bytes[word * 8..word * 8 + 8].copy_from_slice(&home[word * 8..word * 8 + 8]);
             }

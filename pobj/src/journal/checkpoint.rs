@@ -93,11 +93,10 @@ impl Journal {
         let mut spills = batch.spills.iter();
         let mut rest = batch.bytes.as_slice();
         while let Some(len) = record::plausible_len(rest, self.salt.pool_id) {
-            let is_spilled = rest[36] == Kind::Spill as u8;
-            let body = match (is_spilled, is_spilled.then(|| spills.next()).flatten()) {
-                (false, _) => &rest[record::HEADER_LEN..len],
-                (true, Some(spill)) => bytemuck::cast_slice(&spill.body),
-                (true, None) => return Err(Error::Poisoned),
+            let body = if rest[36] == Kind::Spill as u8 {
+                bytemuck::cast_slice(&spills.next().ok_or(Error::Poisoned)?.body)
+            } else {
+                &rest[record::HEADER_LEN..len]
             };
             for entry in record::entries(body) {
                 applier.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;

@@ -185,7 +185,7 @@ impl Journal {
         let txid = end.last_txid + 1;
         let horizon = self.progress.fenced.load(Ordering::Relaxed);
         let header = Header { txid, horizon, len: record::HEADER_LEN + body.len() * 8, kind };
-        record::encode_words(&mut end.scratch, self.salt, position, header, body);
+        record::encode(&mut end.scratch, self.salt, position, header, body);
         self.media.write_ordered(self.offset + (position - lap), bytemuck::cast_slice(&end.scratch))?;
         if total > 1 << 20 {
             end.scratch = Vec::new();

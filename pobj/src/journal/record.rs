@@ -100,16 +100,9 @@ pub(crate) fn padded_len(body_words: usize) -> u64 {
     ((HEADER_LEN + body_words * 8) as u64).next_multiple_of(RECORD_ALIGN)
 }
 
-/// Writes a whole record into `into`, which is exactly [`padded_len`] long.
-pub(crate) fn encode(into: &mut [u8], salt: Salt, position: u64, header: Header, body: &[u64]) {
-    let mut words = Vec::new();
-    encode_words(&mut words, salt, position, header, body);
-    into.copy_from_slice(bytemuck::cast_slice(&words));
-}
-
 /// Makes `words` a whole record, padding included.
 #[inline]
-pub(crate) fn encode_words(words: &mut Vec<u64>, salt: Salt, position: u64, header: Header, body: &[u64]) {
+pub(crate) fn encode(words: &mut Vec<u64>, salt: Salt, position: u64, header: Header, body: &[u64]) {
     debug_assert_eq!(header.len, HEADER_LEN + body.len() * 8);
     let len_and_kind = header.len as u64 | (header.kind as u64) << 32;
     let head = [0, header.txid, header.horizon, salt.pool_id, len_and_kind];
@@ -339,10 +332,11 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let body = [head(4, KIND_WORDS, 2), 1, 2];
-        let mut bytes = vec![0xEE; padded_len(body.len()) as usize];
+        let mut words = vec![0xEE];
         let header = Header { txid: 9, horizon: 8, len: HEADER_LEN + 24, kind: Kind::Body };
-        encode(&mut bytes, SALT, 4096, header, &body);
-        bytes
+        encode(&mut words, SALT, 4096, header, &body);
+        assert_eq!(words.len() as u64 * 8, padded_len(body.len()));
+        bytemuck::cast_slice(&words).to_vec()
     }
 
     fn replay(body: &[u64], memory: &mut [u64]) {

@@ -115,6 +115,8 @@ pub(super) struct Ring {
     pub(super) background_idle: bool,
     pub(super) stopping: bool,
     scratch: Vec<u8>,
+    /// The record that is being made.
+    pub(super) encoded: Vec<u64>,
     pub(super) in_place: InPlace,
     pub(super) buffers: Buffers,
 }
@@ -186,6 +188,7 @@ impl Journal {
             background_idle: false,
             stopping: false,
             scratch: Vec::new(),
+            encoded: Vec::new(),
             in_place: InPlace::default(),
             buffers: Buffers::default(),
         };
@@ -282,8 +285,9 @@ impl Journal {
             kind,
         };
         let at = (position % self.len) as usize;
-        let bytes = &mut ring.mirror[at..at + total as usize];
-        record::encode(bytes, self.salt, position, header, body);
+        let Ring { mirror, encoded, .. } = &mut *ring;
+        record::encode(encoded, self.salt, position, header, body);
+        mirror[at..at + total as usize].copy_from_slice(bytemuck::cast_slice(encoded));
         if durability == Durability::Eventual {
             self.file_records(&ring)?;
             self.media.write_ordered(self.offset + at as u64, &ring.mirror[at..at + total as usize])?;

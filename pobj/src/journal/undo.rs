@@ -77,7 +77,6 @@ pub(super) struct InPlace {
     unapplied: Option<u64>,
     /// Ranges that were stored and not yet flushed and fenced by who moves the head.
     dirty: Vec<(u64, u64)>,
-    scratch: Vec<u64>,
     /// Why the last commit may not be durable.
     failure: Option<Error>,
 }
@@ -101,7 +100,7 @@ impl Journal {
             if place(ring.tail, total, self.len) + total - start <= self.len / RING_PART {
                 let position = self.put(&mut ring, Kind::Undo, body)?;
                 ring.in_place.undo_start.get_or_insert(position);
-                return self.media.fence().inspect_err(|_| self.poison());
+                return self.fence();
             }
         }
         self.log_in_extent(log, body, total)
@@ -113,12 +112,11 @@ impl Journal {
             full => (self.open_extent(log, full.map(|(extent, _)| extent), total)?, 0),
         };
         let position = extent.offset + used;
-        let mut bytes = vec![0; total as usize];
-        let ring = self.lock();
+        let mut ring = self.lock();
         let header = self.header(&ring, Kind::Undo, body.len());
+        record::encode(&mut ring.encoded, extent.salt(self.salt), position, header, body);
+        self.media.write(position, bytemuck::cast_slice(&ring.encoded))?;
         drop(ring);
-        record::encode(&mut bytes, extent.salt(self.salt), position, header, body);
-        self.media.write(position, &bytes)?;
         // Beyond the pool's bytes there is no mapping, so this is a system call. A transaction of this size has other
         // costs.
         self.sync_medium()?;
@@ -128,12 +126,12 @@ impl Journal {
 
     /// Makes an extent, and names it in the ring.
     fn open_extent(&self, log: &mut UndoLog, last: Option<Extent>, needed: u64) -> Result<Extent> {
-        let offset = self.media.len()?.max(self.max_len).next_multiple_of(BLOCK);
+        let before = self.media.len()?;
+        let offset = before.max(self.max_len).next_multiple_of(BLOCK);
         let twice = last.map_or(self.len, |last| last.len * 2).min(EXTENT_LEN_MAX);
         let len = twice.max(needed).next_multiple_of(BLOCK);
         let nonce = getrandom::u64().map_err(|error| Error::io("get random bytes", error))?;
         let extent = Extent { offset, len, nonce };
-        let before = self.media.len()?;
         let made = self.media.stretch(offset).and_then(|()| self.media.grow(offset + len));
         // The length is durable before a record depends on it (J9).
         made.and_then(|()| self.sync_medium()).inspect_err(|_| {
@@ -142,7 +140,7 @@ impl Journal {
         let mut ring = self.lock();
         let position = self.put(&mut ring, Kind::Extent, &[offset, len, nonce])?;
         ring.in_place.undo_start.get_or_insert(position);
-        self.media.fence().inspect_err(|_| self.poison())?;
+        self.fence()?;
         log.extent = Some((extent, 0));
         Ok(extent)
     }
@@ -154,7 +152,7 @@ impl Journal {
             true => Some(self.write_spill(body, pool_len)?),
             false => None,
         };
-        self.media.fence().inspect_err(|_| self.poison())?;
+        self.fence()?;
         let mut ring = self.lock();
         let txid = ring.last_txid + 1;
         let position = match &spill {
@@ -239,12 +237,9 @@ impl Journal {
             }
         };
         let header = self.header(ring, kind, body.len());
-        let mut scratch = std::mem::take(&mut ring.in_place.scratch);
-        record::encode_words(&mut scratch, self.salt, position, header, body);
-        let bytes = bytemuck::cast_slice(&scratch);
-        let written = self.media.write_ordered(self.offset + position % self.len, bytes);
-        ring.in_place.scratch = scratch;
-        written?;
+        record::encode(&mut ring.encoded, self.salt, position, header, body);
+        let bytes = bytemuck::cast_slice(&ring.encoded);
+        self.media.write_ordered(self.offset + position % self.len, bytes)?;
         ring.tail = position + total;
         Ok(position)
     }

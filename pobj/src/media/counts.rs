@@ -62,14 +62,19 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    pub(crate) fn add(&self, more: MediaCounts) {
-        let each = [
+    /// Each total beside what is to be added to it.
+    #[inline]
+    fn each(&self, more: MediaCounts) -> [(&AtomicU64, u64); 4] {
+        [
             (&self.flushes, more.flushes),
             (&self.fences, more.fences),
             (&self.durable_writes, more.durable_writes),
             (&self.bytes, more.bytes),
-        ];
-        for (total, more) in each {
+        ]
+    }
+
+    pub(crate) fn add(&self, more: MediaCounts) {
+        for (total, more) in self.each(more) {
             if more > 0 {
                 total.fetch_add(more, Ordering::Relaxed);
             }
@@ -79,13 +84,7 @@ impl Totals {
     /// As [`add`](Self::add), by the only one who adds now: plain loads and stores.
     #[inline]
     pub(crate) fn add_alone(&self, more: MediaCounts) {
-        let each = [
-            (&self.flushes, more.flushes),
-            (&self.fences, more.fences),
-            (&self.durable_writes, more.durable_writes),
-            (&self.bytes, more.bytes),
-        ];
-        for (total, more) in each {
+        for (total, more) in self.each(more) {
             if more > 0 {
                 total.store(total.load(Ordering::Relaxed) + more, Ordering::Relaxed);
             }

@@ -78,13 +78,7 @@ impl Image {
     /// Maps the first `len` bytes of `file` privately inside a reservation of `max_len` bytes.
     pub(crate) fn map_file(file: &File, placement: Placement, len: u64, max_len: u64) -> Result<Self> {
         check_lengths(len, max_len)?;
-        let base = match placement {
-            Placement::At(base) => {
-                reserve_at(base, max_len)?;
-                base
-            }
-            Placement::Anywhere => reserve_anywhere(max_len)?,
-        };
+        let base = reserve(placement, max_len)?;
         // From here on, dropping `image` gives the reservation back on every path.
         let image = Self::new(base, max_len, Backing::Reservation);
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
@@ -109,13 +103,7 @@ impl Image {
     ) -> Result<Self> {
         check_lengths(len, max_len)?;
         let file = file.try_clone().map_err(|e| Error::io("keep the pool file for its growth", e))?;
-        let base = match placement {
-            Placement::At(base) => {
-                reserve_at(base, max_len)?;
-                base
-            }
-            Placement::Anywhere => reserve_anywhere(max_len)?,
-        };
+        let base = reserve(placement, max_len)?;
         let image = Self::new(base, max_len, Backing::InPlace { file, map_sync });
         image.extend(len)?;
         Ok(image)
@@ -426,6 +414,14 @@ fn freeze(bytes: *const u8) -> *const u8 {
     }
     #[cfg(miri)]
     bytes
+}
+
+/// Reserves address space, and gives its base.
+fn reserve(placement: Placement, max_len: u64) -> Result<u64> {
+    match placement {
+        Placement::At(base) => reserve_at(base, max_len).map(|()| base),
+        Placement::Anywhere => reserve_anywhere(max_len),
+    }
 }
 
 fn check_lengths(len: u64, max_len: u64) -> Result<()> {

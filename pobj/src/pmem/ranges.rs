@@ -6,21 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::ground::error::{Error, Result};
+use crate::ground::span::span;
 use crate::media::mapping::{Access, Mapping};
 use crate::media::{Domain, FileMedia, Media};
 
 /// A range in numbers, for a mapping of `len` bytes. Not checked; what exceeds the numbers ends beyond every mapping.
 pub(super) fn byte_range(range: impl RangeBounds<usize>, len: usize) -> Range<usize> {
-    let start = match range.start_bound() {
-        Bound::Included(start) => *start,
-        Bound::Excluded(before) => before.saturating_add(1),
-        Bound::Unbounded => 0,
-    };
-    let end = match range.end_bound() {
-        Bound::Included(last) => last.saturating_add(1),
-        Bound::Excluded(end) => *end,
-        Bound::Unbounded => len.max(start),
-    };
+    let to_end = range.end_bound() == Bound::Unbounded;
+    let Range { start, end } = span(range, len);
+    let end = if to_end { end.max(start) } else { end };
     start..end
 }
 

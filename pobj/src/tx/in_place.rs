@@ -26,8 +26,7 @@ pub(super) struct InPlace {
 
 impl InPlace {
     fn is_named(&self, start: u64, end: u64) -> bool {
-        let holds = |block: &Fresh| block.offset <= start && end <= block.offset + block.words as u64 * 8;
-        self.named.iter().rev().take(RECENT).any(holds)
+        self.named.iter().rev().take(RECENT).any(|block| block.covers(start, end))
     }
 
     pub(super) fn add_named(&mut self, offset: u64, words: usize) {

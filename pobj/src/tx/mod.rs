@@ -72,6 +72,14 @@ struct Fresh {
     words: usize,
 }
 
+impl Fresh {
+    /// Whether `start .. end` lies in it.
+    #[inline]
+    fn covers(&self, start: u64, end: u64) -> bool {
+        self.offset <= start && end <= self.offset + self.words as u64 * 8
+    }
+}
+
 type Hook = Box<dyn FnOnce()>;
 
 /// What a running transaction works with. One thread's transactions hand the box on, so that a small one
@@ -241,8 +249,7 @@ impl TxCore {
         let mut work = self.work.borrow_mut();
         let Some(work) = work.as_deref_mut() else { return };
         // A block that was just taken is in the record whole, and rolling back forgets it.
-        let is_new = |fresh: &Fresh| fresh.offset <= start && end <= fresh.offset + fresh.words as u64 * 8;
-        if !work.fresh.iter().rev().take(RECENT).any(is_new) {
+        if !work.fresh.iter().rev().take(RECENT).any(|block| block.covers(start, end)) {
             let added = work.ranges.add(&self.pool().image, start, words, all);
             if added && self.pool().in_place {
                 self.log_undo(work, start, end);

@@ -75,6 +75,14 @@ impl DaxMedia {
         home.extend(self.file.file(), self.file.len()?, self.map_sync)
     }
 
+    /// Maps as much of home as the file has now, if home is mapped at all.
+    fn extend_home(&self) -> Result<()> {
+        match self.home.get() {
+            Some(home) => home.extend(self.file.file(), self.file.len()?, self.map_sync),
+            None => Ok(()),
+        }
+    }
+
     fn mark_file_dirty(&self) {
         self.file_dirty.store(true, Ordering::Release);
     }
@@ -174,10 +182,7 @@ impl Media for DaxMedia {
     fn grow(&self, len: u64) -> Result<()> {
         self.file.grow(len)?;
         self.mark_file_dirty();
-        match self.home.get() {
-            Some(home) => home.extend(self.file.file(), len, self.map_sync),
-            None => Ok(()),
-        }
+        self.extend_home()
     }
 
     fn stretch(&self, len: u64) -> Result<()> {
@@ -201,10 +206,7 @@ impl Media for DaxMedia {
     fn allocate(&self, offset: u64, len: u64) -> Result<()> {
         self.mark_file_dirty();
         self.file.allocate(offset, len)?;
-        match self.home.get() {
-            Some(home) => home.extend(self.file.file(), self.file.len()?, self.map_sync),
-            None => Ok(()),
-        }
+        self.extend_home()
     }
 
     fn publish(&self) -> Result<()> {
