@@ -18,7 +18,7 @@ use super::spill::Spill;
 use super::state::RingState;
 use crate::ground::error::{Error, Result};
 use crate::layout::geometry::HOME_TXID;
-use crate::media::{Media, MediaCounts, counts_here};
+use crate::media::Media;
 
 /// A thread that waits for another one's fence gives its processor up after so many looks.
 const SPINS_MAX: u32 = 200;
@@ -185,10 +185,16 @@ impl Journal {
         let txid = end.last_txid + 1;
         let horizon = self.progress.fenced.load(Ordering::Relaxed);
         let header = Header { txid, horizon, len: record::HEADER_LEN + body.len() * 8, kind };
-        record::encode(&mut end.scratch, self.salt, position, header, body);
-        self.media.write_ordered(self.offset + (position - lap), bytemuck::cast_slice(&end.scratch))?;
-        if total > 1 << 20 {
-            end.scratch = Vec::new();
+        let at = self.offset + (position - lap);
+        if let [first, second] = *body {
+            let line = record::encode_line(self.salt, position, header, [first, second]);
+            self.media.write_ordered(at, bytemuck::bytes_of(&line))?;
+        } else {
+            record::encode(&mut end.scratch, self.salt, position, header, body);
+            self.media.write_ordered(at, bytemuck::cast_slice(&end.scratch))?;
+            if total > 1 << 20 {
+                end.scratch = Vec::new();
+            }
         }
         (end.tail, end.lap) = (position + total, lap);
         end.last_txid = txid;
@@ -229,19 +235,24 @@ impl Journal {
         }
     }
 
-    /// Makes this thread's record durable: its fence, and the word of the thread before it. `before` is what this thread
-    /// had asked of media when the transaction began.
-    pub(super) fn fence_record(&self, txid: u64, before: MediaCounts) -> Result<()> {
+    /// Makes this thread's record durable: its fence, and the word of the thread before it.
+    #[inline]
+    pub(crate) fn fence_record(&self, txid: u64) -> Result<()> {
         let fenced = self.media.fence();
-        // One committer at a time is between its predecessor's word and its own.
         fenced.and_then(|()| self.wait_fenced(txid - 1)).inspect_err(|_| self.poison())?;
-        self.foreground.add_alone(counts_here() - before);
         self.progress.fenced.store(txid, Ordering::Release);
         Ok(())
     }
 
-    /// Returns when everything up to `txid` is durable: the threads that stored it are about to fence.
+    /// Returns when everything up to `txid` is durable.
+    #[inline]
     pub(super) fn wait_fenced(&self, txid: u64) -> Result<()> {
+        if self.progress.fenced.load(Ordering::Acquire) >= txid { Ok(()) } else { self.wait_for_fences(txid) }
+    }
+
+    /// Waits for the threads that stored the records up to `txid`: they are about to fence.
+    #[cold]
+    fn wait_for_fences(&self, txid: u64) -> Result<()> {
         let mut looks = 0;
         while self.progress.fenced.load(Ordering::Acquire) < txid {
             self.check_poison()?;

@@ -100,26 +100,35 @@ pub(crate) fn padded_len(body_words: usize) -> u64 {
     ((HEADER_LEN + body_words * 8) as u64).next_multiple_of(RECORD_ALIGN)
 }
 
+/// Words of a line.
+const LINE_WORDS: usize = RECORD_ALIGN as usize / 8;
+
+/// A record whose body is one changed word, the most frequent one: a line.
+#[inline]
+pub(crate) fn encode_line(salt: Salt, position: u64, header: Header, body: [u64; 2]) -> [u64; LINE_WORDS] {
+    let [_, txid, horizon, pool_id, len_and_kind] = head_words(salt, header);
+    let mut line = [0, txid, horizon, pool_id, len_and_kind, body[0], body[1], 0];
+    line[0] = checksum(salt.seed(position), &bytemuck::bytes_of(&line)[8..HEADER_LEN + 16]).to_le();
+    line
+}
+
+#[inline]
+fn head_words(salt: Salt, header: Header) -> [u64; HEADER_LEN / 8] {
+    let len_and_kind = header.len as u64 | (header.kind as u64) << 32;
+    [0, header.txid, header.horizon, salt.pool_id, len_and_kind].map(u64::to_le)
+}
+
 /// Makes `words` a whole record, padding included.
 #[inline]
 pub(crate) fn encode(words: &mut Vec<u64>, salt: Salt, position: u64, header: Header, body: &[u64]) {
     debug_assert_eq!(header.len, HEADER_LEN + body.len() * 8);
-    let len_and_kind = header.len as u64 | (header.kind as u64) << 32;
-    let head = [0, header.txid, header.horizon, salt.pool_id, len_and_kind];
     words.clear();
-    if let [first, second] = *body {
-        // One changed word, the most frequent record: a line.
-        let [_, txid, horizon, pool_id, len_and_kind] = head.map(u64::to_le);
-        let mut line = [0, txid, horizon, pool_id, len_and_kind, first, second, 0];
-        line[0] = checksum(salt.seed(position), &bytemuck::bytes_of(&line)[8..HEADER_LEN + 16]).to_le();
-        return words.extend_from_slice(&line);
-    }
     words.reserve(padded_len(body.len()) as usize / 8);
-    words.extend_from_slice(&head.map(u64::to_le));
+    words.extend_from_slice(&head_words(salt, header));
     words.extend_from_slice(body);
     let sum = checksum(salt.seed(position), &bytemuck::cast_slice(words)[8..]);
     words[0] = sum.to_le();
-    words.resize(words.len().next_multiple_of(RECORD_ALIGN as usize / 8), 0);
+    words.resize(words.len().next_multiple_of(LINE_WORDS), 0);
 }
 
 fn word_at(bytes: &[u8], at: usize) -> u64 {
@@ -253,8 +262,19 @@ impl Body {
 
     /// Records the words of `new` that differ from `old`. Two runs one equal word apart become one, because a
     /// second head would cost as much as that word.
+    #[inline]
     pub(crate) fn difference(&mut self, offset: u64, old: &[u64], new: &[u64]) {
         debug_assert_eq!(old.len(), new.len());
+        if let ([old], [new]) = (old, new) {
+            if old != new {
+                self.word(offset, *new);
+            }
+            return;
+        }
+        self.differences(offset, old, new);
+    }
+
+    fn differences(&mut self, offset: u64, old: &[u64], new: &[u64]) {
         // The run under construction: its first word and the one behind its last changed word.
         let (mut start, mut end) = (0, 0);
         for (at, (old, now)) in old.iter().zip(new).enumerate() {

@@ -31,7 +31,7 @@ use super::state::RingState;
 use super::undo::InPlace;
 use crate::ground::error::{Error, Result};
 use crate::layout::geometry::Geometry;
-use crate::media::{ImageMode, Media, MediaCounts, Totals, counts_here};
+use crate::media::{ImageMode, Media, Totals};
 
 /// A leader waits for other committers for at most this part of the last durable write's time.
 const GATHER_PART: u32 = 2;
@@ -234,6 +234,7 @@ impl Journal {
         ring.used() >= self.len / 2
     }
 
+    #[inline]
     pub(crate) fn check_poison(&self) -> Result<()> {
         if self.poisoned.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(()) }
     }
@@ -251,6 +252,7 @@ impl Journal {
 
     /// Orders one transaction. When it returns, the transaction comes before every later one; it is not yet
     /// durable. On an error nothing was ordered.
+    #[inline]
     pub(crate) fn append(&self, end: &mut Appender, body: &[u64], durability: Durability) -> Result<u64> {
         if self.mode == Mode::Direct {
             return self.append_direct(end, body);
@@ -342,6 +344,7 @@ impl Journal {
 
     /// Whether a commit of this durability waits until it is durable. On persistent memory all do: the fence must come
     /// from the thread that stored the record, and there is no cheaper promise than one fence.
+    #[inline]
     pub(crate) fn waits(&self, durability: Durability) -> bool {
         match self.mode {
             Mode::File => durability == Durability::Immediate,
@@ -349,16 +352,20 @@ impl Journal {
         }
     }
 
-    /// Returns when transaction `txid`, which this thread has appended, is durable. `before` is what this thread had
-    /// asked of media when the transaction began.
-    pub(crate) fn wait_durable(&self, txid: u64, before: MediaCounts) -> Result<()> {
-        let outcome = match self.mode {
-            Mode::Direct => return self.fence_record(txid, before),
+    /// Whether a record becomes durable by one fence of the thread that appended it:
+    /// [`fence_record`](Self::fence_record).
+    #[inline]
+    pub(crate) fn fences_alone(&self) -> bool {
+        self.mode == Mode::Direct
+    }
+
+    /// Returns when transaction `txid`, which this thread has appended, is durable.
+    pub(crate) fn wait_durable(&self, txid: u64) -> Result<()> {
+        match self.mode {
+            Mode::Direct => self.fence_record(txid),
             Mode::File => self.wait_written(txid),
             Mode::InPlace => self.check_durable(txid),
-        };
-        self.foreground.add(counts_here() - before);
-        outcome
+        }
     }
 
     /// Returns when a durable write has covered transaction `txid`.

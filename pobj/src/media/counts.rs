@@ -24,6 +24,8 @@ pub struct MediaCounts {
 impl MediaCounts {
     /// Nothing asked.
     pub(crate) const ZERO: Self = Self { flushes: 0, fences: 0, durable_writes: 0, bytes: 0 };
+    /// One fence.
+    pub(crate) const FENCE: Self = Self { fences: 1, ..Self::ZERO };
 }
 
 impl Add for MediaCounts {

@@ -145,16 +145,19 @@ impl PoolCore {
 
 impl PoolBody {
     /// An error where no guard can be given: after a fork.
+    #[inline]
     pub(crate) fn check_readable(&self) -> Result<()> {
         if self.fork.in_owner() { Ok(()) } else { Err(Error::Forked) }
     }
 
     /// An error where no transaction can run: after a fork, after a failed write.
+    #[inline]
     pub(crate) fn check_usable(&self) -> Result<()> {
         self.check_readable()?;
         self.journal.check_poison()
     }
 
+    #[inline]
     pub(crate) fn durability(&self) -> Durability {
         self.durability
     }
@@ -192,6 +195,7 @@ impl PoolBody {
     }
 
     /// Brings the heap past a transaction that was just ordered.
+    #[inline]
     pub(crate) fn heap_committed(&self, owner: &mut Owner, reservation: &mut Reservation, txid: u64) {
         if reservation.is_empty() {
             return;
@@ -211,6 +215,7 @@ impl PoolBody {
     }
 
     /// Address of the root, 0 before it is made.
+    #[inline]
     pub(crate) fn root_addr(&self) -> u64 {
         self.image.load_u64(crate::layout::geometry::ROOT_ADDR)
     }

@@ -4,15 +4,14 @@
 //! the allocator's bytes in the image; let the next writer in (J8); wait until it is durable. An error before the
 //! record is ordered rolls back as if the closure had failed. An empty record is not written at all.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::{Fresh, Hook, SPARE, TxCore, running};
+use super::{Fresh, Hook, TxCore, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Change;
 use crate::journal::Body;
-use crate::media::{Image, counts_here};
+use crate::media::{Image, MediaCounts, counts_here};
 use crate::pool::PoolCore;
 
 /// Runs `body` as a transaction on `pool`.
@@ -21,9 +20,7 @@ pub(crate) fn run<T, E: From<Error>>(
     body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
 ) -> Result<T, E> {
     pool.check_usable()?;
-    running::check_free(pool)?;
-    let tx = TxCore::begin(pool);
-    running::enter(tx.clone());
+    let tx = TxCore::begin(pool)?;
     match catch_unwind(AssertUnwindSafe(|| body(&tx))) {
         Ok(Ok(value)) => match tx.commit(pool) {
             Ok(()) => Ok(value),
@@ -43,36 +40,46 @@ pub(crate) fn run<T, E: From<Error>>(
 impl TxCore {
     fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
         self.drop_dead_values();
-        let ordered = self.order();
-        let txid = match ordered {
+        let txid = match self.order() {
             Ok(txid) => txid,
             Err(error) => {
                 self.roll_back(pool);
                 return Err(error);
             }
         };
-        running::leave(&self);
         let (durability, before) = (self.durability.get(), self.counts_before);
-        let hooks = self.finish(pool, true);
-        let durable = match txid {
-            Some(txid) if pool.journal.waits(durability) => pool.journal.wait_durable(txid, before),
-            _ => {
-                pool.journal.foreground.add(counts_here() - before);
-                Ok(())
-            }
+        let Some(txid) = txid.filter(|_| pool.journal.waits(durability)) else {
+            let counts = counts_here() - before;
+            pool.journal.foreground.add(counts);
+            self.finish(pool, true, Some(counts)).into_iter().for_each(|hook| hook());
+            return Ok(());
         };
-        running::note_counts(pool, counts_here() - before);
-        durable?;
-        if !hooks.is_empty() {
-            hooks.into_iter().for_each(|hook| hook());
+        if pool.journal.fences_alone() {
+            // Counted before the fence, and while no other transaction counts: behind the fence the caller waits for
+            // every instruction, and here for none, because the record is on its way.
+            let counts = counts_here() - before + MediaCounts::FENCE;
+            pool.journal.foreground.add_alone(counts);
+            let hooks = self.finish(pool, true, Some(counts));
+            pool.journal.fence_record(txid)?;
+            if !hooks.is_empty() {
+                hooks.into_iter().for_each(|hook| hook());
+            }
+            return Ok(());
         }
+        let hooks = self.finish(pool, true, None);
+        let durable = pool.journal.wait_durable(txid);
+        let counts = counts_here() - before;
+        pool.journal.foreground.add(counts);
+        running::note_counts(pool, counts);
+        durable?;
+        hooks.into_iter().for_each(|hook| hook());
         Ok(())
     }
 
     /// Takes everything apart that died, in work-list order: a value's own pointers join the list (I2).
     fn drop_dead_values(&self) {
         loop {
-            let next = self.work.borrow_mut().as_deref_mut().and_then(|work| work.drops.pop());
+            let next = self.work.borrow_mut().drops.pop();
             let Some(dead) = next else { break };
             if let Some(glue) = dead.glue {
                 glue(dead.addr, dead.count);
@@ -116,7 +123,6 @@ impl TxCore {
     }
 
     fn roll_back(self: Rc<Self>, pool: &PoolCore) {
-        running::leave(&self);
         self.with(|work, owner| {
             if self.pool().in_place {
                 self.roll_back_in_place(work);
@@ -125,25 +131,19 @@ impl TxCore {
             }
             owner.heap.rollback(&self.pool().image, &mut work.reservation);
         });
-        let before = self.counts_before;
-        let hooks = self.finish(pool, false);
-        let counts = counts_here() - before;
+        let counts = counts_here() - self.counts_before;
         pool.failed.add(counts);
-        running::note_counts(pool, counts);
-        hooks.into_iter().for_each(|hook| hook());
+        self.finish(pool, false, Some(counts)).into_iter().for_each(|hook| hook());
     }
 
     /// Ends the transaction: lets the next writer in, keeps the buffers, gives the hooks that are due.
-    fn finish(mut self: Rc<Self>, pool: &PoolCore, committed: bool) -> Vec<Hook> {
-        let Some(mut work) = self.work.borrow_mut().take() else { return Vec::new() };
-        let hooks = work.clear(committed);
-        let owner = work.owner.take();
-        // The last handle: the closure's `Tx` and this thread's list have given theirs back.
-        let body = Rc::get_mut(&mut self).and_then(|core| {
-            core.work = RefCell::new(Some(work));
-            core.pool.take()
-        });
-        SPARE.set(Some(self));
+    #[inline]
+    fn finish(self: Rc<Self>, pool: &PoolCore, committed: bool, counts: Option<MediaCounts>) -> Vec<Hook> {
+        let (hooks, owner) = {
+            let mut work = self.work.borrow_mut();
+            (work.clear(committed), work.owner.take())
+        };
+        let body = running::end(self, counts);
         if let Some(mut owner) = owner {
             owner.body = body;
             // Last, because it is an atomic instruction, and that waits for the record on its way to persistent memory.

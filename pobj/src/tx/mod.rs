@@ -82,8 +82,7 @@ impl Fresh {
 
 type Hook = Box<dyn FnOnce()>;
 
-/// What a running transaction works with. One thread's transactions hand the box on, so that a small one
-/// allocates next to nothing.
+/// What a running transaction works with.
 #[derive(Default)]
 struct Work {
     /// Present while the transaction runs.
@@ -126,32 +125,30 @@ pub(crate) struct TxCore {
     durability: Cell<Durability>,
     /// What this thread had asked of media when the transaction began.
     counts_before: MediaCounts,
-    /// `None` once the transaction has ended.
-    work: RefCell<Option<Box<Work>>>,
-}
-
-thread_local! {
-    static SPARE: Cell<Option<Rc<TxCore>>> = const { Cell::new(None) };
+    work: RefCell<Work>,
 }
 
 impl TxCore {
-    fn begin(core: &PoolCore) -> Rc<Self> {
-        let mut owner = core.gate.enter_writing();
-        let pool = owner.body.take().unwrap_or_else(|| core.body());
-        let mut tx = SPARE.take().unwrap_or_default();
-        if Rc::get_mut(&mut tx).is_none() {
-            // Cannot be: a spare is put there by its last handle.
-            tx = Rc::default();
-        }
-        if let Some(fresh) = Rc::get_mut(&mut tx) {
-            fresh.pool = Some(pool);
-            fresh.durability.set(core.durability());
-            fresh.counts_before = counts_here();
-            fresh.work.get_mut().get_or_insert_default().owner = Some(owner);
-        }
-        tx
+    #[inline]
+    fn begin(core: &PoolCore) -> Result<Rc<Self>> {
+        running::begin(core, |mut tx| {
+            let mut owner = core.gate.enter_writing();
+            let pool = owner.body.take().unwrap_or_else(|| core.body());
+            if Rc::get_mut(&mut tx).is_none() {
+                // Cannot be: a spare is put there by its last handle.
+                tx = Rc::default();
+            }
+            if let Some(fresh) = Rc::get_mut(&mut tx) {
+                fresh.pool = Some(pool);
+                fresh.durability.set(core.durability());
+                fresh.counts_before = counts_here();
+                fresh.work.get_mut().owner = Some(owner);
+            }
+            tx
+        })
     }
 
+    #[inline]
     pub(crate) fn pool(&self) -> &PoolBody {
         match &self.pool {
             Some(pool) => pool,
@@ -164,9 +161,8 @@ impl TxCore {
     #[inline]
     fn with<T>(&self, act: impl FnOnce(&mut Work, &mut Owner) -> T) -> Option<T> {
         let mut work = self.work.borrow_mut();
-        let work = work.as_deref_mut()?;
         let mut owner = work.owner.take()?;
-        let result = act(work, &mut owner);
+        let result = act(&mut work, &mut owner);
         work.owner = Some(owner);
         Some(result)
     }
@@ -238,6 +234,7 @@ impl TxCore {
         self.remember(addr, len, true);
     }
 
+    #[inline]
     fn remember(&self, addr: u64, len: u64, all: bool) {
         if len == 0 {
             return;
@@ -246,8 +243,7 @@ impl TxCore {
         let start = offset & !7;
         let words = ((offset + len).next_multiple_of(8) - start) as usize / 8;
         let end = start + words as u64 * 8;
-        let mut work = self.work.borrow_mut();
-        let Some(work) = work.as_deref_mut() else { return };
+        let work = &mut *self.work.borrow_mut();
         // A block that was just taken is in the record whole, and rolling back forgets it.
         if !work.fresh.iter().rev().take(RECENT).any(|block| block.covers(start, end)) {
             let added = work.ranges.add(&self.pool().image, start, words, all);
@@ -259,15 +255,11 @@ impl TxCore {
 
     /// Records that `count` values at `addr` and their block die if this transaction commits.
     pub(crate) fn defer_drop(&self, addr: u64, count: u64, glue: Option<DropGlue>) {
-        if let Some(work) = self.work.borrow_mut().as_deref_mut() {
-            work.drops.push(Deferred { addr, count, glue });
-        }
+        self.work.borrow_mut().drops.push(Deferred { addr, count, glue });
     }
 
     fn hook(&self, list: impl FnOnce(&mut Work) -> &mut Vec<Hook>, hook: Hook) {
-        if let Some(work) = self.work.borrow_mut().as_deref_mut() {
-            list(work).push(hook);
-        }
+        list(&mut self.work.borrow_mut()).push(hook);
     }
 }
 

@@ -11,6 +11,10 @@ use crate::media::Image;
 
 /// An index for more ranges is given back at the end of its transaction.
 const INDEX_KEPT: usize = 1 << 16;
+/// So many old words are given back at the end of their transaction.
+const OLD_KEPT: usize = 1 << 20;
+/// A transaction with so few old words leaves nothing to give back.
+const OLD_FEW: usize = 1 << 10;
 /// So many ranges are searched one by one before the index is used.
 const LINEAR_MAX: usize = 24;
 
@@ -35,12 +39,17 @@ pub(super) struct Ranges {
 
 impl Ranges {
     /// Remembers a range; `false` if it was remembered before.
+    #[inline]
     pub(super) fn add(&mut self, image: &Image, offset: u64, words: usize, all: bool) -> bool {
         if !self.ranges.is_empty() && self.knows(offset, words) {
             return false;
         }
         let old = self.old.len();
-        image.read_words(offset, words, |now| self.old.extend_from_slice(now));
+        image.read_words(offset, words, |now| match now {
+            // A call to copy one word costs more than the word.
+            [word] => self.old.push(*word),
+            _ => self.old.extend_from_slice(now),
+        });
         if let Some(last) = self.ranges.last_mut()
             && last.offset + last.words as u64 * 8 == offset
             && last.all == all
@@ -109,6 +118,7 @@ impl Ranges {
     }
 
     /// Adds what changed to a record's body.
+    #[inline]
     pub(super) fn record(&self, image: &Image, body: &mut Body) {
         for range in &self.ranges {
             image.read_words(range.offset, range.words, |now| {
@@ -129,15 +139,24 @@ impl Ranges {
         }
     }
 
+    #[inline]
     pub(super) fn clear(&mut self) {
+        if self.ranges.len() > LINEAR_MAX || self.old.len() > OLD_FEW {
+            self.give_back();
+        }
         self.ranges.clear();
         self.old.clear();
+    }
+
+    /// Gives memory back that small transactions do not need.
+    #[cold]
+    fn give_back(&mut self) {
         if self.index.capacity() > INDEX_KEPT {
             self.index = WordMap::default();
-        } else if !self.index.is_empty() {
+        } else {
             self.index.clear();
         }
-        if self.old.capacity() > 1 << 20 {
+        if self.old.capacity() > OLD_KEPT {
             self.old = Vec::new();
             self.ranges = Vec::new();
         }

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{DropGlue, TxCore};
 use crate::ground::error::{Error, Result};
@@ -19,6 +20,8 @@ struct Thread {
     reading: RefCell<Vec<(usize, u32)>>,
     /// What the last transaction has asked of its medium.
     last: Cell<(usize, MediaCounts)>,
+    /// The memory of a transaction that has ended, for the next one.
+    spare: Cell<Option<Rc<TxCore>>>,
 }
 
 thread_local! {
@@ -27,6 +30,7 @@ thread_local! {
             running: RefCell::new(Vec::new()),
             reading: RefCell::new(Vec::new()),
             last: Cell::new((0, MediaCounts::ZERO)),
+            spare: Cell::new(None),
         }
     };
 }
@@ -36,34 +40,51 @@ fn key(pool: &PoolBody) -> usize {
     std::ptr::from_ref(pool).addr()
 }
 
-/// An error if a transaction on `pool` could never start on this thread.
-#[inline]
-pub(super) fn check_free(pool: &PoolBody) -> Result<()> {
-    THREAD.with(|thread| {
-        if thread.running.borrow().iter().any(|tx| key(tx.pool()) == key(pool)) {
+impl Thread {
+    /// An error if a transaction on `pool` could never start on this thread.
+    #[inline]
+    fn check_free(&self, pool: &PoolBody) -> Result<()> {
+        if self.running.borrow().iter().any(|tx| key(tx.pool()) == key(pool)) {
             return Err(Error::Nested);
         }
-        if thread.reading.borrow().iter().any(|(reader, _)| *reader == key(pool)) {
+        if self.reading.borrow().iter().any(|(reader, _)| *reader == key(pool)) {
             return Err(Error::ReadGuardHeld);
         }
         Ok(())
+    }
+}
+
+/// Begins a transaction on `pool`, unless it could never start on this thread. `start` makes it out of what is left of
+/// an earlier one; it may wait.
+#[inline]
+pub(super) fn begin(pool: &PoolBody, start: impl FnOnce(Rc<TxCore>) -> Rc<TxCore>) -> Result<Rc<TxCore>> {
+    THREAD.with(|thread| {
+        thread.check_free(pool)?;
+        let tx = start(thread.spare.take().unwrap_or_default());
+        thread.running.borrow_mut().push(Rc::clone(&tx));
+        Ok(tx)
     })
 }
 
+/// Takes `tx` from what runs, so that its hooks run outside of it, and keeps its memory. Gives back what it had of its
+/// pool. `counts` is what it asked of its medium, if that is known by now.
 #[inline]
-pub(super) fn enter(tx: Rc<TxCore>) {
-    THREAD.with(|thread| thread.running.borrow_mut().push(tx));
-}
-
-#[inline]
-pub(super) fn leave(tx: &Rc<TxCore>) {
+pub(super) fn end(mut tx: Rc<TxCore>, counts: Option<MediaCounts>) -> Option<Arc<PoolBody>> {
     THREAD.with(|thread| {
         let mut running = thread.running.borrow_mut();
         // Transactions nest like the closures that run them.
-        if running.last().is_some_and(|last| Rc::ptr_eq(last, tx)) {
+        if running.last().is_some_and(|last| Rc::ptr_eq(last, &tx)) {
             running.pop();
         }
-    });
+        drop(running);
+        // The last handle: the closure's `Tx` has been given back.
+        let pool = Rc::get_mut(&mut tx).and_then(|core| core.pool.take());
+        if let (Some(pool), Some(counts)) = (&pool, counts) {
+            thread.last.set((key(pool), counts));
+        }
+        thread.spare.set(Some(tx));
+        pool
+    })
 }
 
 /// Leads a deferred drop to the transaction whose pool holds `addr`. Without one nothing happens: the block leaks,

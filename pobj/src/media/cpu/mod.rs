@@ -144,6 +144,23 @@ impl Cpu {
         unsafe { self.copy_past_cache(to, from, len, false) }
     }
 
+    /// Whether [`copy_line`](Self::copy_line) may copy these bytes: one aligned line, past the cache.
+    #[inline]
+    pub(crate) fn is_one_line(self, to: *mut u8, len: usize, domain: Domain) -> bool {
+        len == LINE && to.addr().is_multiple_of(LINE) && !self.is_temporal(len, domain, Hint::NonTemporal)
+    }
+
+    /// As [`copy`](Self::copy), for one line past the cache: the record of a small transaction.
+    ///
+    /// # Safety
+    /// As for [`copy`](Self::copy), and [`is_one_line`](Self::is_one_line) says so.
+    #[inline]
+    pub(crate) unsafe fn copy_line(self, to: *mut u8, from: *const u8) {
+        counts::wrote(LINE as u64);
+        // SAFETY: the caller's promise; `with` made sure of the instructions.
+        unsafe { self.stores.copy_lines(to, from, 1, false) }
+    }
+
     /// As [`copy`](Self::copy), where the two ranges may overlap.
     ///
     /// # Safety

@@ -134,7 +134,16 @@ impl Media for DaxMedia {
         self.sync()
     }
 
+    #[inline]
     fn write_ordered(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if let Some(to) = self.home.get().and_then(|home| home.place(offset, bytes.len()))
+            && self.cpu.is_one_line(to, bytes.len(), self.domain)
+        {
+            self.file.check_writable()?;
+            // SAFETY: as for `store`; `is_one_line` has looked at the rest.
+            unsafe { self.cpu.copy_line(to, bytes.as_ptr()) };
+            return Ok(());
+        }
         self.write(offset, bytes)
     }
 
