@@ -118,6 +118,17 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
         self.get_mut(Self::place_of(number), tx)
     }
 
+    /// A part of the item with this number, for changing; that part alone is remembered.
+    #[inline]
+    pub(super) fn nth_part_mut<P>(
+        &mut self,
+        number: usize,
+        tx: &Tx<'p>,
+        part: impl for<'a> FnOnce(&'a T) -> Option<&'a P>,
+    ) -> Option<&mut P> {
+        self.table.inner_part_mut(Self::split(Self::place_of(number)), tx, part)
+    }
+
     /// All pages, for changing what is in them. The table is remembered.
     pub(super) fn pages_mut(&mut self, tx: &Tx<'p>) -> std::slice::IterMut<'_, PBuf<'p, T>> {
         self.table.range_mut(0..self.table.len(), tx).unwrap_or_default().iter_mut()

@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::iter::FusedIterator;
 use std::ops::{Deref, Range, RangeBounds};
+use std::slice::GetDisjointMutError;
 
 use super::hash::{PHash, PHasher};
 use crate::ground::error::{Error, Result};
@@ -206,6 +207,40 @@ impl<'p, T: Persistent<At<'p> = T>> PVec<'p, T> {
     #[inline]
     pub fn get_mut(&mut self, index: usize, tx: &Tx<'p>) -> Option<&mut T> {
         self.items.get_mut(index, tx)
+    }
+
+    /// The elements at `indices`, for changing, at once. They alone are remembered. Where they lie far apart this is
+    /// quicker than one after the other: all are asked from memory before the first is touched.
+    ///
+    /// ```
+    /// # use pobj::{PVec, Persistent, Pool};
+    /// # #[derive(Persistent, Default)]
+    /// # #[repr(C)]
+    /// # struct Scores<'p> {
+    /// #     points: PVec<'p, u32>,
+    /// # }
+    /// # let dir = tempfile::tempdir()?;
+    /// # let pool = Pool::<Scores>::create(dir.path().join("scores.pobj"))?;
+    /// pool.write(|scores, tx| {
+    ///     scores.points.extend(tx, [30, 10, 20])?;
+    ///     if let Ok([first, last]) = scores.points.get_disjoint_mut([0, 2], tx) {
+    ///         std::mem::swap(first, last);
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(*pool.read().points, [20, 10, 30]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the slice's method of this name: a place beyond the end, or one that is named twice.
+    pub fn get_disjoint_mut<const N: usize>(
+        &mut self,
+        indices: [usize; N],
+        tx: &Tx<'p>,
+    ) -> Result<[&mut T; N], GetDisjointMutError> {
+        self.items.disjoint_mut(indices, tx)
     }
 
     /// The first element, for changing.

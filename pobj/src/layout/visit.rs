@@ -257,7 +257,7 @@ fn check<T: Persistent>(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<
 
 /// Asks the processor for the line at `addr`. A hint: any address is allowed.
 #[inline(always)]
-fn prefetch(addr: u64) {
+pub(crate) fn prefetch(addr: u64) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -9,9 +9,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use std::slice::GetDisjointMutError;
 
 use super::{StaysOnItsThread, glue};
 use crate::ground::error::{Error, Result};
+use crate::layout::visit::prefetch;
 use crate::layout::{Invalid, Persistent, SchemaBuilder, TypeIndex, View, Visit};
 use crate::tx::{Brand, Contents, Tx, running};
 
@@ -194,6 +196,39 @@ impl<'p, T: Persistent<At<'p> = T>> PBuf<'p, T> {
         self.range_mut(index..end, tx)?.first_mut()
     }
 
+    /// The values at these places, for changing. All are asked from memory before the first is remembered, so that the
+    /// waits for far lines overlap.
+    pub(crate) fn disjoint_mut<const N: usize>(
+        &mut self,
+        indices: [usize; N],
+        tx: &Tx<'p>,
+    ) -> Result<[&mut T; N], GetDisjointMutError> {
+        for (number, index) in indices.iter().enumerate() {
+            if *index >= self.len() {
+                return Err(GetDisjointMutError::IndexOutOfBounds);
+            }
+            if indices[..number].contains(index) {
+                return Err(GetDisjointMutError::OverlappingIndices);
+            }
+            prefetch(self.at(*index as u64));
+        }
+        Ok(indices.map(|index| {
+            let addr = self.remember(index..index + 1, tx).unwrap_or(align_of::<T>());
+            // SAFETY: T1, T2 for a value below the count; logged just now (I1); the borrow of the owner makes it unique
+            // (I2), and the places differ. Values without bytes share nothing.
+            unsafe { &mut *with_exposed_provenance_mut(addr) }
+        }))
+    }
+
+    /// Where a part of the value at `index` lies, if all of it lies inside the value.
+    #[inline]
+    fn part_addr<P>(&self, index: usize, part: impl for<'a> FnOnce(&'a T) -> Option<&'a P>) -> Option<u64> {
+        let value = self.as_slice().get(index)?;
+        let addr = std::ptr::from_ref(part(value)?).addr();
+        let within = addr.checked_sub(std::ptr::from_ref(value).addr())?;
+        (size_of::<P>() != 0 && within + size_of::<P>() <= size_of::<T>()).then_some(addr as u64)
+    }
+
     /// Exchanges two values, remembering them and nothing between. False if one of them is beyond the count.
     pub(crate) fn swap(&mut self, a: usize, b: usize, tx: &Tx<'p>) -> bool {
         let (Some(first), Some(second)) = (self.remember_one(a, tx), self.remember_one(b, tx)) else {
@@ -334,6 +369,22 @@ impl<'p, T: Persistent<At<'p> = T>> PBuf<'p, PBuf<'p, T>> {
         let first = with_exposed_provenance_mut(self.as_slice().get(index)?.remember(range, tx)?);
         // SAFETY: T1 for the range, T2; logged just now (I1); the borrow of the outer owner makes it unique (I2).
         Some(unsafe { std::slice::from_raw_parts_mut(first, count) })
+    }
+
+    /// A part of a value of an inner run, for changing; that part alone is remembered. `index` is the inner run's and the
+    /// value's in it. `None` if there is no such value, or `part` gives nothing that lies inside of it.
+    #[inline]
+    pub(crate) fn inner_part_mut<P>(
+        &mut self,
+        index: (usize, usize),
+        tx: &Tx<'p>,
+        part: impl for<'a> FnOnce(&'a T) -> Option<&'a P>,
+    ) -> Option<&mut P> {
+        let addr = self.as_slice().get(index.0)?.part_addr(index.1, part)?;
+        tx.core.log(addr, size_of::<P>() as u64);
+        // SAFETY: `part_addr` found a live `P` all of whose bytes lie in a value of the inner run (T1), mapped (T2); logged
+        // just now (I1); the borrow of the outer owner makes it unique (I2).
+        Some(unsafe { &mut *with_exposed_provenance_mut(addr as usize) })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Making objects: list push, hash map insert.
 
+use std::collections::HashMap;
+use std::hint::black_box;
 use std::path::Path;
+use std::time::Instant;
 
 use pobj::media::ImageMode;
 use pobj::{PBox, Pool};
@@ -82,7 +85,24 @@ fn push(pool: &Pool<List<'static>>, value: u64) -> Result<()> {
 pub fn map_rows(bench: &Bench) -> Result<Vec<Row>> {
     let mut rows = map(bench, 1, 5.0)?;
     rows.extend(map(bench, 1000, 8.0)?);
+    rows.push(Row::new("- bare: the same inserts into std's HashMap", bare_inserts(bench), "ns"));
     Ok(rows)
+}
+
+/// What a map takes that is durable nowhere: `std::collections::HashMap`, from empty as pobj's.
+fn bare_inserts(bench: &Bench) -> f64 {
+    let keys = keys(bench.size(1_000_000, 2 * PIECE));
+    let figures = (0..bench.size(3, 1)).map(|_| {
+        let mut map = HashMap::new();
+        let start = Instant::now();
+        for key in &keys {
+            map.insert(*key, [*key as u8; 64]);
+        }
+        let figure = start.elapsed().as_nanos() as f64 / keys.len() as f64;
+        black_box(&map);
+        figure
+    });
+    figures.fold(f64::INFINITY, f64::min)
 }
 
 fn map(bench: &Bench, at_once: usize, times: f64) -> Result<Vec<Row>> {

@@ -93,45 +93,10 @@ impl<'p> Bucket<'p> {
         self.slots.iter().copied().take_while(|&slot| slot != 0).chain(overflow.iter().copied())
     }
 
-    fn add(&mut self, tx: &Tx<'p>, slot: Slot) -> Result<()> {
-        match self.slots.iter_mut().find(|place| **place == 0) {
-            Some(free) => *free = slot,
-            None => self.overflow.push(tx, slot)?,
-        }
-        Ok(())
-    }
-
-    /// Removes `old` and closes the gap with the last one.
-    fn remove(&mut self, tx: &Tx<'p>, old: Slot) {
-        if self.used().any(|slot| slot == old) {
-            let last = self.take_last();
-            if last != old {
-                self.replace(tx, old, last);
-            }
-        }
-    }
-
-    /// Puts `new` in the place of `old`.
-    fn replace(&mut self, tx: &Tx<'p>, old: Slot, new: Slot) {
-        if let Some(place) = self.slots.iter_mut().find(|place| **place == old) {
-            *place = new;
-        } else if let Some(at) = self.overflow.as_slice().iter().position(|&slot| slot == old)
-            && let Some(place) = self.overflow.get_mut(at, tx)
-        {
-            *place = new;
-        }
-    }
-
-    /// Takes the last used slot; 0 if there is none.
-    fn take_last(&mut self) -> Slot {
-        if let Some(last) = self.overflow.pop() {
-            if self.overflow.len() == 0 {
-                self.overflow = PBuf::new();
-            }
-            return last;
-        }
-        let used = self.slots.iter().rposition(|&slot| slot != 0);
-        used.map_or(0, |last| std::mem::take(&mut self.slots[last]))
+    /// The first free slot in place.
+    #[inline]
+    fn free(&self) -> Option<usize> {
+        self.slots.iter().position(|&slot| slot == 0)
     }
 
     /// Keeps these slots, which were among those that it had.
@@ -200,24 +165,75 @@ impl<'p> Index<'p> {
 
     /// Adds the slot of a new item. On an error nothing has changed.
     pub(super) fn add(&mut self, tx: &Tx<'p>, slot: Slot) -> Result<()> {
-        match self.buckets.nth_mut(bucket_of(tag_of(slot), self.len()), tx) {
-            Some(bucket) => bucket.add(tx, slot),
+        let number = bucket_of(tag_of(slot), self.len());
+        let Some(bucket) = self.buckets.nth(number) else { return Ok(()) };
+        if let Some(free) = bucket.free() {
+            self.set(number, free, slot, tx);
+            return Ok(());
+        }
+        match self.overflow_mut(number, tx) {
+            Some(overflow) => overflow.push(tx, slot),
             None => Ok(()),
         }
     }
 
-    /// Removes the slot of an item.
+    /// Removes the slot of an item: the last one of its bucket closes the gap.
     pub(super) fn remove(&mut self, tx: &Tx<'p>, slot: Slot) {
-        if let Some(bucket) = self.buckets.nth_mut(bucket_of(tag_of(slot), self.len()), tx) {
-            bucket.remove(tx, slot);
+        let number = bucket_of(tag_of(slot), self.len());
+        let Some(bucket) = self.buckets.nth(number) else { return };
+        if !bucket.used().any(|used| used == slot) {
+            return;
+        }
+        let last = self.take_last(number, tx);
+        if last != slot {
+            self.replace_in(number, slot, last, tx);
         }
     }
 
     /// The item of slot `old` has the slot `new` now: same tag, other place.
     pub(super) fn replace(&mut self, tx: &Tx<'p>, old: Slot, new: Slot) {
-        if let Some(bucket) = self.buckets.nth_mut(bucket_of(tag_of(old), self.len()), tx) {
-            bucket.replace(tx, old, new);
+        self.replace_in(bucket_of(tag_of(old), self.len()), old, new, tx);
+    }
+
+    /// Sets one slot of a bucket; it alone is remembered.
+    #[inline]
+    fn set(&mut self, number: usize, at: usize, slot: Slot, tx: &Tx<'p>) {
+        if let Some(place) = self.buckets.nth_part_mut(number, tx, |bucket| bucket.slots.get(at)) {
+            *place = slot;
         }
+    }
+
+    fn overflow_mut(&mut self, number: usize, tx: &Tx<'p>) -> Option<&mut PBuf<'p, Slot>> {
+        self.buckets.nth_part_mut(number, tx, |bucket| Some(&bucket.overflow))
+    }
+
+    /// Puts `new` in the place of `old`.
+    fn replace_in(&mut self, number: usize, old: Slot, new: Slot, tx: &Tx<'p>) {
+        let Some(bucket) = self.buckets.nth(number) else { return };
+        if let Some(at) = bucket.slots.iter().position(|&slot| slot == old) {
+            self.set(number, at, new, tx);
+        } else if let Some(at) = bucket.overflow.as_slice().iter().position(|&slot| slot == old)
+            && let Some(place) = self.overflow_mut(number, tx).and_then(|overflow| overflow.get_mut(at, tx))
+        {
+            *place = new;
+        }
+    }
+
+    /// Takes the last used slot of a bucket; 0 if there is none.
+    fn take_last(&mut self, number: usize, tx: &Tx<'p>) -> Slot {
+        let Some(bucket) = self.buckets.nth(number) else { return 0 };
+        if bucket.overflow.len() == 0 {
+            let Some(at) = bucket.slots.iter().rposition(|&slot| slot != 0) else { return 0 };
+            let last = bucket.slots[at];
+            self.set(number, at, 0, tx);
+            return last;
+        }
+        let Some(overflow) = self.overflow_mut(number, tx) else { return 0 };
+        let last = overflow.pop().unwrap_or(0);
+        if overflow.len() == 0 {
+            *overflow = PBuf::new();
+        }
+        last
     }
 
     /// Adds one bucket, with its share of the bucket that has served it so far. On an error nothing has changed.
