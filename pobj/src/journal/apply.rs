@@ -1,37 +1,71 @@
 //! Replay: from the entries of records to home.
 //!
-//! Entries of many records meet in page overlays, where the later word wins, and each page is then written with
-//! as few writes as its runs need: a page of many small runs is read and written whole, neighbours are joined
-//! up to a mebibyte. Nothing here orders anything: the caller syncs when all is written, and until then the
-//! records stay in the ring (J4).
+//! Entries are collected, sorted by page, and laid over each other page by page in their order, so that the later word
+//! wins. Each page is then written with as few writes as its runs need: a page of many small runs is read and written
+//! whole, neighbours are joined up to a mebibyte. Nothing here orders anything: the caller syncs when all is written,
+//! and until then the records stay in the ring (J4).
 
 use super::record::Entry;
 use crate::ground::error::Result;
-use crate::ground::word_hash::WordMap;
 use crate::media::Media;
 
 const PAGE_LEN: usize = 4096;
 const PAGE_WORDS: usize = PAGE_LEN / 8;
-/// Overlays held at once (128 MiB); reached, they are written out early, which is as good as later.
-const PAGES_MAX: usize = if cfg!(miri) { 4 } else { 32768 };
+/// Words held at once (64 MiB) and pieces of entries (64 MiB); reached, they are written out early, which is as good as
+/// later.
+const WORDS_MAX: usize = if cfg!(miri) { 1 << 10 } else { 8 << 20 };
+const PIECES_MAX: usize = if cfg!(miri) { 64 } else { 4 << 20 };
 /// A page with more runs is read and written whole.
 const RUNS_MAX: usize = 3;
 /// One write to home is at most this long.
 const WRITE_LEN_MAX: usize = 1 << 20;
 /// Zero runs this long go to the medium directly.
 const LONG_ZEROS: u64 = (64 << 10) / 8;
+/// The part of an entry that lies in one page.
+#[derive(Clone, Copy)]
+struct Piece {
+    /// The page's number, the first word in it (12 bits), and how many (12 bits).
+    place: u64,
+    /// One word itself, zero for zeros, else the index of the first word among those held.
+    value: u64,
+}
 
+impl Piece {
+    fn new(page: u64, start: usize, count: usize, value: u64) -> Self {
+        Self { place: page << 24 | (start as u64) << 12 | count as u64, value }
+    }
+
+    fn page(&self) -> u64 {
+        self.place >> 24
+    }
+
+    fn start(&self) -> usize {
+        (self.place >> 12 & 0xFFF) as usize
+    }
+
+    fn count(&self) -> usize {
+        (self.place & 0xFFF) as usize
+    }
+}
+
+/// Stands for zeros, where several words have no place among those held.
+const ZEROS: u64 = u64::MAX;
+
+/// The words of one page that are known.
 struct Page {
-    bytes: Box<[u8; PAGE_LEN]>,
+    words: [u64; PAGE_WORDS],
     present: [u64; PAGE_WORDS / 64],
 }
 
 impl Page {
-    fn new() -> Self {
-        Self { bytes: Box::new([0; PAGE_LEN]), present: [0; PAGE_WORDS / 64] }
-    }
-
-    fn mark(&mut self, start: usize, count: usize) {
+    fn lay(&mut self, piece: Piece, held: &[u64]) {
+        let (start, count) = (piece.start(), piece.count());
+        let target = &mut self.words[start..start + count];
+        match (target, piece.value) {
+            ([word], value) => *word = value,
+            (words, ZEROS) => words.fill(0),
+            (words, at) => words.copy_from_slice(&held[at as usize..at as usize + count]),
+        }
         let end = start + count;
         for (index, present) in self.present.iter_mut().enumerate().take(end.div_ceil(64)).skip(start / 64) {
             let (first, last) = (start.saturating_sub(index * 64), (end - index * 64).min(64));
@@ -43,32 +77,35 @@ impl Page {
         self.present[word / 64] >> (word % 64) & 1 == 1
     }
 
-    /// (start, end) in words of each run that is present.
-    fn runs(&self) -> Vec<(usize, usize)> {
-        if self.present == [u64::MAX; PAGE_WORDS / 64] {
-            return vec![(0, PAGE_WORDS)];
-        }
-        let mut runs = Vec::new();
-        let mut at = 0;
+    /// The first word from `at` on that is present, or that is not.
+    fn next(&self, at: usize, present: bool) -> usize {
+        let mut at = at;
         while at < PAGE_WORDS {
-            if !self.has(at) {
-                at += 1;
-                continue;
+            let bits = if present { self.present[at / 64] } else { !self.present[at / 64] } >> (at % 64);
+            if bits != 0 {
+                return at + bits.trailing_zeros() as usize;
             }
-            let start = at;
-            while at < PAGE_WORDS && self.has(at) {
-                at += 1;
-            }
-            runs.push((start, at));
+            at = (at / 64 + 1) * 64;
         }
-        runs
+        PAGE_WORDS
+    }
+
+    /// (start, end) in words of each run that is present.
+    fn runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let start = self.next(at, true);
+            at = self.next(start, false);
+            (start < PAGE_WORDS).then_some((start, at))
+        })
     }
 }
 
 /// Collects entries and writes them home.
 pub(super) struct Applier<'m> {
     media: &'m dyn Media,
-    pages: WordMap<Page>,
+    pieces: Vec<Piece>,
+    held: Vec<u64>,
     out: Vec<u8>,
     out_offset: u64,
     holding: bool,
@@ -76,7 +113,8 @@ pub(super) struct Applier<'m> {
 
 impl<'m> Applier<'m> {
     pub(super) fn new(media: &'m dyn Media) -> Self {
-        Self { media, pages: WordMap::default(), out: Vec::new(), out_offset: 0, holding: false }
+        let (pieces, held, out) = (Vec::new(), Vec::new(), Vec::new());
+        Self { media, pieces, held, out, out_offset: 0, holding: false }
     }
 
     /// An applier that writes nothing before [`release`](Self::release).
@@ -95,30 +133,35 @@ impl<'m> Applier<'m> {
         match entry {
             Entry::Zeros { count, .. } if count >= LONG_ZEROS && self.holding => Ok(false),
             Entry::Zeros { offset, count } if count >= LONG_ZEROS => self.long_zeros(offset, count),
-            Entry::Zeros { offset, count } => self.overlay(offset, count as usize, None),
-            Entry::Words { offset, words } => self.overlay(offset, words.len() / 8, Some(words)),
+            Entry::Zeros { offset, count } => self.hold(offset, count as usize, None),
+            Entry::Words { offset, words } => self.hold(offset, words.len() / 8, Some(words)),
         }
     }
 
-    fn overlay(&mut self, offset: u64, count: usize, words: Option<&[u8]>) -> Result<bool> {
+    fn hold(&mut self, offset: u64, count: usize, words: Option<&[u8]>) -> Result<bool> {
         let mut done = 0;
         while done < count {
             let at = offset + done as u64 * 8;
             let start = (at % PAGE_LEN as u64) as usize / 8;
             let here = (PAGE_WORDS - start).min(count - done);
-            if self.pages.len() >= PAGES_MAX && !self.pages.contains_key(&(at / PAGE_LEN as u64)) {
+            if self.pieces.len() >= PIECES_MAX || self.held.len() + here > WORDS_MAX {
                 if self.holding {
                     return Ok(false);
                 }
                 self.write_out()?;
             }
-            let page = self.pages.entry(at / PAGE_LEN as u64).or_insert_with(Page::new);
-            let target = &mut page.bytes[start * 8..(start + here) * 8];
-            match words {
-                Some(words) => target.copy_from_slice(&words[done * 8..(done + here) * 8]),
-                None => target.fill(0),
-            }
-            page.mark(start, here);
+            let words = words.map(|words| words[done * 8..(done + here) * 8].as_chunks::<8>().0);
+            let value = match words {
+                Some([word]) => u64::from_ne_bytes(*word),
+                None if here == 1 => 0,
+                None => ZEROS,
+                Some(words) => {
+                    let at = self.held.len() as u64;
+                    self.held.extend(words.iter().map(|word| u64::from_ne_bytes(*word)));
+                    at
+                }
+            };
+            self.pieces.push(Piece::new(at / PAGE_LEN as u64, start, here, value));
             done += here;
         }
         Ok(true)
@@ -139,31 +182,47 @@ impl<'m> Applier<'m> {
 
     /// Writes everything collected so far.
     pub(super) fn write_out(&mut self) -> Result<()> {
-        let mut pages: Vec<(u64, Page)> = self.pages.drain().collect();
-        pages.sort_unstable_by_key(|(number, _)| *number);
-        for (number, mut page) in pages {
-            let offset = number * PAGE_LEN as u64;
-            let mut runs = page.runs();
-            if runs.len() > RUNS_MAX {
-                self.fill_gaps(offset, &mut page)?;
-                runs = vec![(0, PAGE_WORDS)];
+        let (mut pieces, held) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.held));
+        // Stable: within a page the order of the entries counts.
+        pieces.sort_by_key(Piece::page);
+        let mut page = Page { words: [0; PAGE_WORDS], present: [0; PAGE_WORDS / 64] };
+        for group in pieces.chunk_by(|a, b| a.page() == b.page()) {
+            // A whole page needs nothing of what was there before.
+            if let [.., last] = group
+                && last.count() == PAGE_WORDS
+                && last.value != ZEROS
+            {
+                let words = &held[last.value as usize..last.value as usize + PAGE_WORDS];
+                self.emit(last.page() * PAGE_LEN as u64, bytemuck::cast_slice(words))?;
+                continue;
             }
-            for (start, end) in runs {
-                self.emit(offset + start as u64 * 8, &page.bytes[start * 8..end * 8])?;
+            page.present = [0; PAGE_WORDS / 64];
+            group.iter().for_each(|piece| page.lay(*piece, &held));
+            let offset = group[0].page() * PAGE_LEN as u64;
+            if page.runs().nth(RUNS_MAX).is_some() {
+                self.fill_gaps(offset, &mut page)?;
+            }
+            for (start, end) in page.runs() {
+                self.emit(offset + start as u64 * 8, bytemuck::cast_slice(&page.words[start..end]))?;
             }
         }
-        self.emit_rest()
+        self.emit_rest()?;
+        (self.pieces, self.held) = (pieces, held);
+        self.pieces.clear();
+        self.held.clear();
+        Ok(())
     }
 
     /// Completes a page from home.
     fn fill_gaps(&self, offset: u64, page: &mut Page) -> Result<()> {
-        let mut home = [0; PAGE_LEN];
-        self.media.read(offset, &mut home)?;
-        for word in 0..PAGE_WORDS {
+        let mut home = [0u64; PAGE_WORDS];
+        self.media.read(offset, bytemuck::cast_slice_mut(&mut home))?;
+        for (word, home) in home.into_iter().enumerate() {
             if !page.has(word) {
-                page.bytes[word * 8..word * 8 + 8].copy_from_slice(&home[word * 8..word * 8 + 8]);
+                page.words[word] = home;
             }
         }
+        page.present = [u64::MAX; PAGE_WORDS / 64];
         Ok(())
     }
 

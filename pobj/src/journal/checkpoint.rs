@@ -45,6 +45,7 @@ impl Journal {
     fn checkpoint_file(&self) -> Result<()> {
         let mut ring = self.lock();
         let target = ring.last_txid;
+        let mut begun = false;
         loop {
             self.check_poison()?;
             if ring.state.txid >= target {
@@ -52,11 +53,15 @@ impl Journal {
             }
             if ring.checkpointing || ring.flushing {
                 ring = self.wait(ring);
-            } else if ring.durable_txid < target {
-                ring = self.flush(ring)?;
-            } else {
+                continue;
+            }
+            if !std::mem::replace(&mut begun, true) {
+                self.pace.begin(ring.used(), ring.tail, self.len - ring.used());
+            }
+            if ring.durable_txid >= target {
                 break;
             }
+            ring = self.flush(ring)?;
         }
         let batch = self.take_batch(&mut ring);
         let mut state = ring.state;
@@ -111,6 +116,7 @@ impl Journal {
     pub(super) fn finish_checkpoint(&self, state: RingState, outcome: Result<()>) -> Result<()> {
         let mut ring = self.lock();
         ring.checkpointing = false;
+        self.pace.end();
         match &outcome {
             Ok(()) => {
                 ring.state = state;

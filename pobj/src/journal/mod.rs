@@ -16,6 +16,7 @@
 mod apply;
 mod checkpoint;
 mod direct;
+mod pace;
 pub(crate) mod record;
 mod recover;
 mod ring;

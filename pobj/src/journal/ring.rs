@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::Durability;
 use super::direct::{Appender, Buffers, Progress};
+use super::pace::Pace;
 use super::record::{self, Header, Kind, Salt};
 use super::spill::Spill;
 use super::state::RingState;
@@ -123,7 +124,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Bytes between head and tail.
-    fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.tail - self.state.head
     }
 }
@@ -149,6 +150,7 @@ pub(crate) struct Journal {
     pub(super) mode: Mode,
     /// On persistent memory.
     pub(super) progress: Progress,
+    pub(super) pace: Pace,
     /// Length beyond which the pool never grows.
     pub(super) max_len: u64,
 }
@@ -206,6 +208,7 @@ impl Journal {
             foreground: Totals::default(),
             mode,
             progress: Progress::new(&state),
+            pace: Pace::new(),
             max_len: geometry.max_len,
         })
     }
@@ -248,6 +251,11 @@ impl Journal {
     /// somebody else's that failed (M5).
     pub(crate) fn sync_medium(&self) -> Result<()> {
         self.media.sync().inspect_err(|_| self.poison())
+    }
+
+    /// Makes the file's new length durable, before a record depends on it (J9).
+    pub(crate) fn sync_len(&self, len: u64) -> Result<()> {
+        self.media.sync_len(len).inspect_err(|_| self.poison())
     }
 
     /// Orders one transaction. When it returns, the transaction comes before every later one; it is not yet
@@ -301,6 +309,7 @@ impl Journal {
         ring.marks.push_back(Mark { position, len: total, txid: header.txid });
         ring.spills.extend(spill.map(|spill| Spill { txid: header.txid, ..spill }));
         count(&self.counters.records, 1);
+        self.pace.note(ring.tail);
         self.rouse(ring, used_before, durability);
         Ok(header.txid)
     }
@@ -357,6 +366,13 @@ impl Journal {
     #[inline]
     pub(crate) fn fences_alone(&self) -> bool {
         self.mode == Mode::Direct
+    }
+
+    /// Waits a moment if transactions come faster than home can take them (see [`pace`](super::pace)). For who has
+    /// not waited for the medium, and holds nothing that others wait for.
+    #[inline]
+    pub(crate) fn keep_pace(&self) {
+        self.pace.pay();
     }
 
     /// Returns when transaction `txid`, which this thread has appended, is durable.

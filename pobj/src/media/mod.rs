@@ -101,6 +101,13 @@ pub trait Media: Send + Sync + std::fmt::Debug {
     /// this thread, and with the first sync of an opened medium whatever a killed process left behind.
     fn sync(&self) -> Result<()>;
 
+    /// Makes the pool's length, `len` by an earlier [`grow`](Self::grow), durable; its last bytes are still zero. May do
+    /// more.
+    fn sync_len(&self, len: u64) -> Result<()> {
+        let _ = len;
+        self.sync()
+    }
+
     /// How far a store must travel on this medium to be durable.
     fn domain(&self) -> Domain {
         Domain::Page

@@ -169,11 +169,12 @@ impl PoolBody {
         if self.media.len()? >= new_len {
             // A large transaction in place has bytes of its own behind the pool's largest length.
             self.media.allocate(len, new_len - len)?;
+            self.journal.sync_medium()?;
         } else {
             self.media.grow(new_len)?;
+            // The new length is durable before a record can depend on it (J9).
+            self.journal.sync_len(new_len)?;
         }
-        // The new length is durable before a record can depend on it (J9).
-        self.journal.sync_medium()?;
         self.image.extend(new_len)?;
         owner.heap.add_space(&self.image, new_len);
         Ok(())

@@ -51,7 +51,9 @@ impl TxCore {
         let Some(txid) = txid.filter(|_| pool.journal.waits(durability)) else {
             let counts = counts_here() - before;
             pool.journal.foreground.add(counts);
-            self.finish(pool, true, Some(counts)).into_iter().for_each(|hook| hook());
+            let hooks = self.finish(pool, true, Some(counts));
+            pool.journal.keep_pace();
+            hooks.into_iter().for_each(|hook| hook());
             return Ok(());
         };
         if pool.journal.fences_alone() {

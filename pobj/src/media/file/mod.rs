@@ -231,6 +231,12 @@ impl Media for FileMedia {
         fdatasync(&self.file).map_err(|e| self.failed("sync the pool file", e))
     }
 
+    /// By a durable write of its last word: a sync of the file would wait for all that the checkpoint has written, tens of
+    /// milliseconds in the middle of somebody's transaction.
+    fn sync_len(&self, len: u64) -> Result<()> {
+        self.write_durable(len - 8, &[0; 8])
+    }
+
     fn grow(&self, len: u64) -> Result<()> {
         self.check_writable()?;
         let old = Media::len(self)?;

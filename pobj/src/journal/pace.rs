@@ -1,0 +1,150 @@
+//! Pacing: commits slow down a little before the ring is full, so that none of them has to wait for a whole checkpoint.
+//!
+//! While a checkpoint runs, the ring fills. If transactions come faster than home can take them, then without this the
+//! one that finds the ring full waits until the checkpoint is done: tens of milliseconds on a disk, behind
+//! thousands of commits of a microsecond. Here each of those pays a share. From the last checkpoint's rate follows how
+//! long the running one will take, `T`. By the time `t` commits may have used the part `1 - 2^(-2t/T)` of the room that
+//! was left: three quarters by the time that the checkpoint should be done, the rest ever more slowly. A commit that runs
+//! ahead sleeps, but never for long, after its transaction has let others in, and only where it would not have
+//! waited for the medium anyway.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// No commit sleeps longer, as long as there is room at all.
+const SLEEP_MAX: Duration = Duration::from_micros(500);
+/// Less is not worth a sleep, which takes longer than that by itself; it adds up.
+const SLEEP_MIN: Duration = Duration::from_micros(50);
+/// Commits that use less than this part of the room are not looked at.
+const FREE_PART: u64 = 8;
+/// What the first checkpoint is expected to take, in picoseconds for each byte: 100 MB/s.
+const FIRST_RATE: u64 = 10_000;
+
+/// What a running checkpoint leaves to commits. Written by the checkpoint, read by commits; that a commit may see a
+/// part of the next state is harmless.
+#[derive(Debug)]
+pub(super) struct Pace {
+    origin: Instant,
+    /// When the running checkpoint began, in nanoseconds since `origin`; 0 if none runs.
+    began: AtomicU64,
+    /// The tail at that time, and the bytes that were free behind it.
+    tail: AtomicU64,
+    room: AtomicU64,
+    /// How many bytes it brings home, and how long that should take, in nanoseconds.
+    len: AtomicU64,
+    expected: AtomicU64,
+    /// Picoseconds for each byte of the last one.
+    rate: AtomicU64,
+    /// What the next commit to look is to sleep, in nanoseconds.
+    owed: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            began: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+            room: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            rate: AtomicU64::new(FIRST_RATE),
+            owed: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64 + 1
+    }
+
+    /// A checkpoint of `len` bytes begins, while the ring ends at `tail` and has `room` bytes left.
+    pub(super) fn begin(&self, len: u64, tail: u64, room: u64) {
+        self.tail.store(tail, Ordering::Relaxed);
+        self.room.store(room, Ordering::Relaxed);
+        self.len.store(len, Ordering::Relaxed);
+        let expected = u128::from(len) * u128::from(self.rate.load(Ordering::Relaxed)) / 1000;
+        self.expected.store(expected as u64, Ordering::Relaxed);
+        self.began.store(self.now(), Ordering::Release);
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self) {
+        let took = self.now().saturating_sub(self.began.swap(0, Ordering::AcqRel));
+        // A short one says little: what a checkpoint costs however small it is would count for each byte.
+        let len = self.len.load(Ordering::Relaxed).max(1 << 16);
+        self.rate.store((u128::from(took) * 1000 / u128::from(len)) as u64, Ordering::Relaxed);
+        self.owed.store(0, Ordering::Relaxed);
+    }
+
+    /// The ring ends at `tail` now: notes what commits owe, if they run ahead.
+    #[inline]
+    pub(super) fn note(&self, tail: u64) {
+        let began = self.began.load(Ordering::Acquire);
+        if began != 0 {
+            self.note_ahead(began, tail);
+        }
+    }
+
+    fn note_ahead(&self, began: u64, tail: u64) {
+        let used = tail.saturating_sub(self.tail.load(Ordering::Relaxed));
+        let room = self.room.load(Ordering::Relaxed);
+        if used >= room / FREE_PART {
+            let due = due(used, room, self.expected.load(Ordering::Relaxed));
+            self.owed.store((began + due).saturating_sub(self.now()), Ordering::Relaxed);
+        }
+    }
+
+    /// Sleeps what is owed, if anything. The caller holds nothing that others wait for.
+    #[inline]
+    pub(super) fn pay(&self) {
+        if self.owed.load(Ordering::Relaxed) >= SLEEP_MIN.as_nanos() as u64 {
+            self.sleep();
+        }
+    }
+
+    #[cold]
+    fn sleep(&self) {
+        let owed = Duration::from_nanos(self.owed.swap(0, Ordering::Relaxed));
+        std::thread::sleep(owed.min(SLEEP_MAX));
+    }
+}
+
+/// When `used` bytes of `room` may be used, in nanoseconds since the beginning of a checkpoint that should take
+/// `expected`.
+fn due(used: u64, room: u64, expected: u64) -> u64 {
+    let left = room.saturating_sub(used).max(room / 64).max(1) as f64 / room.max(1) as f64;
+    (expected as f64 / 2.0 * -left.log2()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a pace at which the room is gone before the checkpoint is done.
+    #[test]
+    fn the_room_outlasts_the_checkpoint() {
+        assert_eq!(due(0, 1000, 500), 0);
+        assert_eq!(due(500, 1000, 500), 250);
+        assert_eq!(due(750, 1000, 500), 500);
+        assert!(due(1000, 1000, 500) <= 1600 && due(5000, 1000, 500) == due(1000, 1000, 500));
+        assert_eq!(due(0, 0, 500), 0);
+    }
+
+    #[test]
+    fn nobody_owes_before_it_runs_ahead() {
+        let pace = Pace::new();
+        pace.note(1 << 40);
+        assert_eq!(pace.owed.load(Ordering::Relaxed), 0);
+        pace.begin(1 << 20, 100, 1 << 20);
+        pace.note(100 + (1 << 16));
+        assert_eq!(pace.owed.load(Ordering::Relaxed), 0);
+        pace.note(100 + (1 << 19));
+        let owed = pace.owed.load(Ordering::Relaxed);
+        assert!(owed > 1_000_000, "half a mebibyte in no time owes some milliseconds, not {owed} ns");
+        let before = Instant::now();
+        pace.pay();
+        assert!(before.elapsed() >= SLEEP_MAX);
+        pace.end();
+        assert_eq!(pace.owed.load(Ordering::Relaxed), 0);
+    }
+}
