@@ -30,6 +30,7 @@ POBJ_LAYOUT_ROOT(compare, struct root);
 POBJ_LAYOUT_TOID(compare, struct node);
 POBJ_LAYOUT_TOID(compare, struct entry);
 POBJ_LAYOUT_TOID(compare, struct buckets);
+POBJ_LAYOUT_TOID(compare, struct tree_node);
 POBJ_LAYOUT_END(compare);
 
 /* A list node of one cache line. */
@@ -52,11 +53,24 @@ struct buckets {
 	TOID(struct entry) heads[];
 };
 
+/* A node of the B-tree: as many items as in libpmemobj's own example of one, the values in place. */
+#define TREE_ORDER 8
+struct tree_node {
+	uint64_t count;
+	struct tree_item {
+		uint64_t key;
+		uint64_t value;
+	} items[TREE_ORDER - 1];
+	TOID(struct tree_node) children[TREE_ORDER];
+};
+
 struct root {
 	uint64_t hits;
 	TOID(struct node) head;
 	TOID(struct buckets) buckets;
 	uint64_t entry_count;
+	TOID(struct tree_node) tree;
+	uint64_t tree_count;
 	/* Lines of LINE bytes, and one more for alignment. */
 	PMEMoid lines;
 };
@@ -242,6 +256,104 @@ int peer_insert(struct peer *peer, const uint64_t *keys, size_t count)
 }
 
 uint64_t peer_map_len(const struct peer *peer) { return peer->root->entry_count; }
+
+/* ---- B-tree ---- */
+
+/* The first item that is not below `key`. */
+static uint64_t tree_place(const struct tree_node *node, uint64_t key)
+{
+	uint64_t at = 0;
+	while (at < node->count && node->items[at].key < key)
+		at++;
+	return at;
+}
+
+/* Splits the full child at `at` of a node that has room and is in the transaction. */
+static void tree_split(struct tree_node *parent, uint64_t at)
+{
+	const uint64_t half = (TREE_ORDER - 1) / 2;
+	TOID(struct tree_node) made = TX_ZNEW(struct tree_node);
+	struct tree_node *right = D_RW(made);
+	struct tree_node *left = D_RW(parent->children[at]);
+	pmemobj_tx_add_range_direct(left, sizeof(*left));
+	right->count = left->count - half - 1;
+	memcpy(right->items, &left->items[half + 1], right->count * sizeof(right->items[0]));
+	memcpy(right->children, &left->children[half + 1], (right->count + 1) * sizeof(right->children[0]));
+	left->count = half;
+	memmove(&parent->items[at + 1], &parent->items[at], (parent->count - at) * sizeof(parent->items[0]));
+	memmove(&parent->children[at + 2], &parent->children[at + 1],
+		(parent->count - at) * sizeof(parent->children[0]));
+	parent->items[at] = left->items[half];
+	parent->children[at + 1] = made;
+	parent->count += 1;
+}
+
+/* Splits full nodes on the way down, so that there is room wherever it ends. */
+static void tree_insert(struct peer *peer, uint64_t key, uint64_t value)
+{
+	struct root *root = peer->root;
+	if (TOID_IS_NULL(root->tree) || D_RO(root->tree)->count == TREE_ORDER - 1) {
+		TOID(struct tree_node) top = TX_ZNEW(struct tree_node);
+		D_RW(top)->children[0] = root->tree;
+		if (!TOID_IS_NULL(root->tree))
+			tree_split(D_RW(top), 0);
+		TX_ADD_FIELD_DIRECT(root, tree);
+		root->tree = top;
+	}
+	struct tree_node *node = D_RW(root->tree);
+	for (;;) {
+		uint64_t at = tree_place(node, key);
+		if (at < node->count && node->items[at].key == key)
+			pmemobj_tx_abort(EEXIST);
+		if (TOID_IS_NULL(node->children[0])) {
+			pmemobj_tx_add_range_direct(node, sizeof(*node));
+			memmove(&node->items[at + 1], &node->items[at], (node->count - at) * sizeof(node->items[0]));
+			node->items[at].key = key;
+			node->items[at].value = value;
+			node->count += 1;
+			return;
+		}
+		if (D_RO(node->children[at])->count == TREE_ORDER - 1) {
+			pmemobj_tx_add_range_direct(node, sizeof(*node));
+			tree_split(node, at);
+			continue;
+		}
+		node = D_RW(node->children[at]);
+	}
+}
+
+/* Inserts keys that are not in the tree yet, each as its own value, in one transaction. */
+int peer_tree_insert(struct peer *peer, const uint64_t *keys, size_t count)
+{
+	volatile int error = 0;
+	TX_BEGIN(peer->pool) {
+		TX_ADD_FIELD_DIRECT(peer->root, tree_count);
+		for (size_t i = 0; i < count; i++)
+			tree_insert(peer, keys[i], keys[i]);
+		peer->root->tree_count += count;
+	} TX_ONABORT {
+		error = pmemobj_tx_errno();
+	} TX_END
+	return error;
+}
+
+/* Number of keys in the tree that a lookup of these finds. */
+uint64_t peer_tree_find(const struct peer *peer, const uint64_t *keys, size_t count)
+{
+	uint64_t found = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct tree_node *node = TOID_IS_NULL(peer->root->tree) ? NULL : D_RO(peer->root->tree);
+		while (node != NULL) {
+			uint64_t at = tree_place(node, keys[i]);
+			if (at < node->count && node->items[at].key == keys[i]) {
+				found += 1;
+				break;
+			}
+			node = TOID_IS_NULL(node->children[at]) ? NULL : D_RO(node->children[at]);
+		}
+	}
+	return found;
+}
 
 /* ---- counting fences ---- */
 

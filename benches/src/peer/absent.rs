@@ -46,5 +46,7 @@ never! {
     make_map(usize) -> Result<()>;
     insert(&[u64]) -> Result<()>;
     map_len() -> u64;
+    tree_insert(&[u64]) -> Result<()>;
+    tree_find(&[u64]) -> u64;
     fences(impl FnOnce(&mut Self) -> Result<()>) -> Result<u64>;
 }

@@ -36,6 +36,8 @@ unsafe extern "C" {
     fn peer_make_map(peer: NonNull<RawPeer>, heads: usize) -> c_int;
     fn peer_insert(peer: NonNull<RawPeer>, keys: *const u64, count: usize) -> c_int;
     fn peer_map_len(peer: NonNull<RawPeer>) -> u64;
+    fn peer_tree_insert(peer: NonNull<RawPeer>, keys: *const u64, count: usize) -> c_int;
+    fn peer_tree_find(peer: NonNull<RawPeer>, keys: *const u64, count: usize) -> u64;
     fn peer_count_fences();
     fn peer_counted_fences() -> u64;
 }
@@ -140,6 +142,24 @@ impl Peer {
     pub fn map_len(&mut self) -> u64 {
         // SAFETY: C1.
         unsafe { peer_map_len(self.0) }
+    }
+
+    /// Inserts keys that are not in the B-tree, each as its own value, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transaction, or if a key is in the tree.
+    #[inline]
+    pub fn tree_insert(&mut self, keys: &[u64]) -> Result<()> {
+        // SAFETY: C1, C2, C3.
+        check(unsafe { peer_tree_insert(self.0, keys.as_ptr(), keys.len()) })
+    }
+
+    /// How many of these keys are in the B-tree.
+    #[must_use]
+    pub fn tree_find(&mut self, keys: &[u64]) -> u64 {
+        // SAFETY: C1, C2.
+        unsafe { peer_tree_find(self.0, keys.as_ptr(), keys.len()) }
     }
 
     /// Fences of `run` on this thread.
