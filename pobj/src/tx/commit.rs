@@ -69,7 +69,9 @@ impl TxCore {
         Ok(())
     }
 
-    /// Takes everything apart that died, in work-list order: a value's own pointers join the list (I2).
+    /// Takes everything apart that died, the newest first: a value's own pointers join the list (I2). So the list holds
+    /// what is beside the way down to the value at hand, never a whole level: one entry for a chain of any length. A
+    /// block may be freed before all values in it are taken apart; its bytes stay until the transaction has ended.
     fn drop_dead_values(&self) {
         loop {
             let next = self.work.borrow_mut().as_deref_mut().and_then(|work| work.drops.pop());
@@ -77,7 +79,9 @@ impl TxCore {
             if let Some(glue) = dead.glue {
                 glue(dead.addr, dead.count);
             }
-            self.free(dead.addr);
+            if dead.block != 0 {
+                self.free(dead.block);
+            }
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) type DropGlue = fn(addr: u64, count: u64);
 /// `count` values at `addr` that died in this transaction, and their block.
 #[derive(Clone, Copy)]
 struct Deferred {
+    /// The block to free; 0 where it has an entry of its own.
+    block: u64,
     addr: u64,
     count: u64,
     /// Absent where the values own nothing.
@@ -260,7 +262,14 @@ impl TxCore {
     /// Records that `count` values at `addr` and their block die if this transaction commits.
     pub(crate) fn defer_drop(&self, addr: u64, count: u64, glue: Option<DropGlue>) {
         if let Some(work) = self.work.borrow_mut().as_deref_mut() {
-            work.drops.push(Deferred { addr, count, glue });
+            work.drops.push(Deferred { block: addr, addr, count, glue });
+        }
+    }
+
+    /// Records that `count` values at `addr` die if this transaction commits, in a block of which that is recorded apart.
+    pub(crate) fn defer_values(&self, addr: u64, count: u64, glue: DropGlue) {
+        if let Some(work) = self.work.borrow_mut().as_deref_mut() {
+            work.drops.push(Deferred { block: 0, addr, count, glue: Some(glue) });
         }
     }
 
