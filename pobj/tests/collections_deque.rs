@@ -554,10 +554,8 @@ fn queues_of_queues_are_freed_without_recursion() {
     const DEPTH: u64 = if cfg!(miri) { 20 } else { 20_000 };
     let media = media();
     let options = Pool::<Tree>::options().max_size(MAX_SIZE).size(256 << 10).ring_size(64 << 10);
-    let pool = options
-        .durability(Durability::Eventual)
-        .create_on(media.clone(), |_| Ok(Tree::default()))
-        .unwrap();
+    let pool =
+        options.durability(Durability::Eventual).create_on(media.clone(), |_| Ok(Tree::default())).unwrap();
     let baseline = pool.stats().heap.live_blocks;
     pool.write(|tree, tx| {
         for weight in 0..DEPTH {
