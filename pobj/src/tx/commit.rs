@@ -212,7 +212,8 @@ mod tests {
         let max_size = if cfg!(miri) { 4 << 20 } else { 256 << 20 };
         let media = Arc::new(RamMedia::new(max_size).unwrap());
         let options = Pool::<R>::options().max_size(max_size).size(128 << 10).ring_size(64 << 10);
-        let pool = options.durability(Durability::Eventual).create_on(media, |_| Ok(Default::default())).unwrap();
+        let pool =
+            options.durability(Durability::Eventual).create_on(media, |_| Ok(Default::default())).unwrap();
         let baseline = pool.stats().heap.live_blocks;
         pool.write(|root, tx| fill(root, tx)).unwrap();
         assert!(pool.stats().heap.live_blocks >= baseline + blocks);
