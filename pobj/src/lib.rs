@@ -65,7 +65,10 @@ mod pool;
 mod tx;
 mod typed;
 
-pub use collections::{PHash, PHashMap, PHasher, PString, PVec, hash_map, vec};
+pub use collections::{
+    PDeque, PHash, PHashMap, PHashSet, PHasher, PList, PString, PVec, deque, hash_map, hash_set, list,
+    string, vec,
+};
 pub use ground::error::{Error, Result};
 pub use heap::HeapStats;
 pub use journal::{Durability, JournalCounts};
@@ -74,4 +77,4 @@ pub use layout::Persistent;
 pub use pobj_derive::{Persistent, tx};
 pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
 pub use tx::Tx;
-pub use typed::{PBox, PPtr, ReadGuard, TxRoot};
+pub use typed::{PBox, PListKey, PPtr, ReadGuard, TxRoot};

@@ -7,13 +7,19 @@
 //! Nothing here is `unsafe`: the collections are built on `PBuf`, a growing run of values, of the typed floor. So
 //! whatever the bytes of a pool say, an operation may give a wrong answer, but it ends, and stays within the pool.
 
+pub mod deque;
 mod hash;
 pub mod hash_map;
+pub mod hash_set;
+pub mod list;
 mod pages;
-mod string;
+pub mod string;
 pub mod vec;
 
+pub use deque::PDeque;
 pub use hash::{PHash, PHasher};
 pub use hash_map::PHashMap;
+pub use hash_set::PHashSet;
+pub use list::PList;
 pub use string::PString;
 pub use vec::PVec;

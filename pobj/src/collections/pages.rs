@@ -13,7 +13,7 @@
 use crate::ground::error::{Error, Result};
 use crate::layout::{Invalid, Persistent, View, Visit};
 use crate::tx::Tx;
-use crate::typed::PBuf;
+use crate::typed::{Links, Node, PBuf};
 
 /// Bytes in a page: the heap's largest class, so that a page wastes nothing and is not a large object.
 const PAGE_LEN: usize = if cfg!(miri) { 256 } else { 32 << 10 };
@@ -61,6 +61,13 @@ impl<T> Pages<'_, T> {
             return number;
         }
         ((number / Self::PER_PAGE) << Self::SHIFT) | (number % Self::PER_PAGE)
+    }
+
+    /// The number of the item at a place; too large, if no item can be there.
+    #[inline]
+    pub(super) fn number_of(place: usize) -> usize {
+        let (page, index) = Self::split(place);
+        if index < Self::PER_PAGE { page * Self::PER_PAGE + index } else { usize::MAX }
     }
 
     #[inline]
@@ -201,6 +208,32 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     }
 }
 
+impl<'p, T: Persistent<At<'p> = T>> Pages<'p, Node<T>> {
+    /// The links of the node at `place`, for changing. They alone are remembered.
+    pub(super) fn links_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut Links> {
+        let (page, index) = Self::split(place);
+        self.table.links_mut(page, index, tx)
+    }
+
+    /// The value of the node at `place`, for changing. It alone is remembered.
+    pub(super) fn value_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut T> {
+        let (page, index) = Self::split(place);
+        self.table.value_mut(page, index, tx)
+    }
+
+    /// Takes the value of the node at `place`, which then has none.
+    pub(super) fn vacate(&mut self, place: usize, tx: &Tx<'p>) -> Option<T> {
+        let (page, index) = Self::split(place);
+        self.table.vacate(page, index, tx)
+    }
+
+    /// Gives the node at `place` a value; back if it has one.
+    pub(super) fn fill(&mut self, place: usize, tx: &Tx<'p>, generation: u32, value: T) -> Result<(), T> {
+        let (page, index) = Self::split(place);
+        self.table.fill(page, index, tx, generation, value)
+    }
+}
+
 /// Numbers of items and places, for a check of the pages in a [`View`].
 pub(super) struct Shape {
     /// Items in all pages.
@@ -210,6 +243,13 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// The page of an item's place, and its index there, if there is such an item.
+    #[inline]
+    pub(super) fn split(&self, place: u64) -> Option<(usize, u64)> {
+        self.number_of(place)?;
+        Some(((place >> self.shift) as usize, place & ((1 << self.shift) - 1)))
+    }
+
     /// The number of the item at `place`, if there is one.
     #[inline]
     pub(super) fn number_of(&self, place: u64) -> Option<u64> {

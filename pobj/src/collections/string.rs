@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::iter::FusedIterator;
 use std::ops::{Deref, Range, RangeBounds};
 
 use super::hash::{PHash, PHasher};
@@ -66,6 +67,17 @@ impl<'p> PString<'p> {
         Ok(string)
     }
 
+    /// The text that `arguments` make: `PString::from_fmt(tx, format_args!("{x} and {y}"))`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_str`](Self::from_str); [`Aborted`](Error::Aborted) if one of the arguments refuses to be printed.
+    pub fn from_fmt(tx: &Tx<'p>, arguments: fmt::Arguments<'_>) -> Result<Self> {
+        let mut string = Self::new();
+        string.push_fmt(tx, arguments)?;
+        Ok(string)
+    }
+
     /// An empty string with room for `bytes` bytes.
     ///
     /// # Errors
@@ -97,6 +109,15 @@ impl<'p> PString<'p> {
     /// As [`from_str`](Self::from_str).
     pub fn reserve(&mut self, tx: &Tx<'p>, more: usize) -> Result<()> {
         self.utf8.reserve(tx, more as u64)
+    }
+
+    /// Makes room for `more` bytes and little beyond.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_str`](Self::from_str).
+    pub fn reserve_exact(&mut self, tx: &Tx<'p>, more: usize) -> Result<()> {
+        self.utf8.reserve_exact(tx, more as u64)
     }
 
     /// Gives room beyond the text back, if a much smaller block would do.
@@ -133,6 +154,68 @@ impl<'p> PString<'p> {
     /// As [`from_str`](Self::from_str).
     pub fn push_str(&mut self, tx: &Tx<'p>, text: &str) -> Result<()> {
         self.utf8.push_str(tx, text)
+    }
+
+    /// Appends the text that `arguments` make: `text.push_fmt(tx, format_args!("{x} and {y}"))`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_str`](Self::from_str), and what came before stays; [`Aborted`](Error::Aborted) if one of the arguments
+    /// refuses to be printed.
+    pub fn push_fmt(&mut self, tx: &Tx<'p>, arguments: fmt::Arguments<'_>) -> Result<()> {
+        let mut writer = self.writer(tx);
+        let written = fmt::Write::write_fmt(&mut writer, arguments);
+        match (written, writer.error) {
+            (Ok(()), None) => Ok(()),
+            (_, Some(error)) => Err(error),
+            (Err(error), None) => Err(Error::abort(error)),
+        }
+    }
+
+    /// The end of the text as a target of `write!`.
+    pub fn writer<'a>(&'a mut self, tx: &'a Tx<'p>) -> Writer<'a, 'p> {
+        Writer { string: self, tx, error: None }
+    }
+
+    /// Appends what `parts` yields: characters or texts.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_str`](Self::from_str); the parts before the one that did not fit stay.
+    pub fn extend<S: fmt::Display>(&mut self, tx: &Tx<'p>, parts: impl IntoIterator<Item = S>) -> Result<()> {
+        parts.into_iter().try_for_each(|part| self.push_fmt(tx, format_args!("{part}")))
+    }
+
+    /// The text, for changing characters in place, such as to upper case. All of it is remembered.
+    pub fn as_mut_str(&mut self, tx: &Tx<'p>) -> &mut str {
+        self.utf8.as_mut_str(tx)
+    }
+
+    /// Cuts the string at `at` and gives what was behind.
+    ///
+    /// # Errors
+    ///
+    /// [`NotCharBoundary`](Error::NotCharBoundary) if `at` is not between two characters or is beyond the end; as
+    /// [`from_str`](Self::from_str), and then nothing has changed.
+    pub fn split_off(&mut self, tx: &Tx<'p>, at: usize) -> Result<Self> {
+        let Some(behind) = self.get(at..) else { return Err(self.no_boundary(at)) };
+        let behind = Self::from_str(tx, behind)?;
+        self.truncate(at)?;
+        Ok(behind)
+    }
+
+    /// Removes the text in `range` at once and yields its characters, which are kept in ordinary memory until then.
+    ///
+    /// # Errors
+    ///
+    /// As [`replace_range`](Self::replace_range), but for memory, of which none is taken.
+    pub fn drain(&mut self, range: impl RangeBounds<usize>, tx: &Tx<'p>) -> Result<Drain> {
+        let Range { start, end } = span(range, self.len());
+        let Some(text) = self.get(start..end).map(str::to_owned) else {
+            return Err(self.no_boundary(if self.is_char_boundary(start) { end } else { start }));
+        };
+        self.utf8.close_gap(tx, start..end);
+        Ok(Drain { left: 0..text.len(), text })
     }
 
     /// Removes the last character.
@@ -220,6 +303,75 @@ impl<'p> PString<'p> {
     }
 }
 
+/// The end of a string as a target of `write!`; made by [`PString::writer`].
+///
+/// ```
+/// # use pobj::{PString, Persistent, Pool};
+/// # use std::fmt::Write;
+/// # #[derive(Persistent, Default)]
+/// # #[repr(C)]
+/// # struct Note<'p> {
+/// #     text: PString<'p>,
+/// # }
+/// # let dir = tempfile::tempdir()?;
+/// # let pool = Pool::<Note>::create(dir.path().join("note.pobj"))?;
+/// pool.write(|note, tx| {
+///     write!(note.text.writer(tx), "{} and {:?}", 1, "two").map_err(pobj::Error::abort)?;
+///     // The same, with the pool's own error where memory runs out:
+///     note.text.push_fmt(tx, format_args!(" and {}", 3))
+/// })?;
+/// assert_eq!(pool.read().text, "1 and \"two\" and 3");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Writer<'a, 'p> {
+    string: &'a mut PString<'p>,
+    tx: &'a Tx<'p>,
+    /// What made a write fail.
+    error: Option<Error>,
+}
+
+impl fmt::Write for Writer<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.string.push_str(self.tx, text).map_err(|error| {
+            self.error = Some(error);
+            fmt::Error
+        })
+    }
+}
+
+impl fmt::Debug for Writer<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writer").field(&self.string).finish()
+    }
+}
+
+/// Characters that have left a string; made by [`PString::drain`].
+#[derive(Clone, Debug)]
+pub struct Drain {
+    text: String,
+    left: Range<usize>,
+}
+
+impl Iterator for Drain {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let character = self.text.get(self.left.clone())?.chars().next()?;
+        self.left.start += character.len_utf8();
+        Some(character)
+    }
+}
+
+impl DoubleEndedIterator for Drain {
+    fn next_back(&mut self) -> Option<char> {
+        let character = self.text.get(self.left.clone())?.chars().next_back()?;
+        self.left.end -= character.len_utf8();
+        Some(character)
+    }
+}
+
+impl FusedIterator for Drain {}
+
 impl Deref for PString<'_> {
     type Target = str;
 
@@ -238,6 +390,24 @@ impl AsRef<str> for PString<'_> {
 impl AsRef<[u8]> for PString<'_> {
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()
+    }
+}
+
+impl AsRef<std::ffi::OsStr> for PString<'_> {
+    fn as_ref(&self) -> &std::ffi::OsStr {
+        self.as_str().as_ref()
+    }
+}
+
+impl AsRef<std::path::Path> for PString<'_> {
+    fn as_ref(&self) -> &std::path::Path {
+        self.as_str().as_ref()
+    }
+}
+
+impl From<&PString<'_>> for String {
+    fn from(text: &PString<'_>) -> Self {
+        text.as_str().to_owned()
     }
 }
 

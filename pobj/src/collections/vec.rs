@@ -1,4 +1,6 @@
-//! [`PVec`]: values side by side.
+//! [`PVec`]: values side by side. See [`bulk`] for what changes many at once.
+
+mod bulk;
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -14,6 +16,8 @@ use crate::ground::span::span;
 use crate::layout::Persistent;
 use crate::tx::Tx;
 use crate::typed::{PBuf, persistent_slice};
+
+pub use bulk::ExtractIf;
 
 /// A growable array in the pool: `Vec` for persistent data. Derefs to `[T]`.
 ///
@@ -290,28 +294,6 @@ impl<'p, T: Persistent<At<'p> = T>> PVec<'p, T> {
             }
         }
         self.items.truncate(kept);
-    }
-
-    /// Drops each element that equals the one before it.
-    pub fn dedup(&mut self, tx: &Tx<'p>)
-    where
-        T: PartialEq,
-    {
-        let Some(first) = self.windows(2).position(|pair| pair[0] == pair[1]) else {
-            return;
-        };
-        let len = self.len();
-        // The last one kept, counted within the rest.
-        let mut kept = 0;
-        if let Some(rest) = self.items.range_mut(first..len, tx) {
-            for index in 1..rest.len() {
-                if rest[index] != rest[kept] {
-                    kept += 1;
-                    rest.swap(kept, index);
-                }
-            }
-        }
-        self.items.truncate(first + kept + 1);
     }
 
     /// Removes the elements in `range` and yields them. What is not taken is dropped with the iterator.

@@ -7,7 +7,7 @@
 //! ring:  ... | undo t | undo t | undo t | commit t | undo t+1 | ...
 //! ```
 //!
-//! - **Commit**: the changed lines are flushed, a fence, the *commit record* of transaction `t`, a fence. So `S` logged
+//! - **Commit**: the logged lines are flushed, a fence, the *commit record* of transaction `t`, a fence. So `S` logged
 //!   ranges cost `S + 2` fences. The commit record holds the allocator's words as any record does; they are stored after
 //!   it is durable, so it both retires the undo records and redoes the allocation.
 //! - **Recovery** replays the commit records, and if undo records follow the last of them it puts their words back, the
@@ -77,6 +77,9 @@ pub(super) struct InPlace {
     unapplied: Option<u64>,
     /// Ranges that were stored and not yet flushed and fenced by who moves the head.
     dirty: Vec<(u64, u64)>,
+    /// Ranges of transactions that changed nothing in the end. They may have been on the medium with other words; their
+    /// undo records put that right, until the next commit retires them.
+    owed: Vec<(u64, u64)>,
     /// Why the last commit may not be durable.
     failure: Option<Error>,
 }
@@ -152,6 +155,8 @@ impl Journal {
             true => Some(self.write_spill(body, pool_len)?),
             false => None,
         };
+        let owed = std::mem::take(&mut self.lock().in_place.owed);
+        owed.into_iter().try_for_each(|(offset, len)| self.flush_lines(offset, len))?;
         self.fence()?;
         let mut ring = self.lock();
         let txid = ring.last_txid + 1;
@@ -189,6 +194,11 @@ impl Journal {
         let mut ring = self.lock();
         ring.in_place.dirty.extend(ranges);
         ring.in_place.unapplied = None;
+    }
+
+    /// Has the next commit, or whoever moves the head before, write back the lines of a range.
+    pub(crate) fn owe_flush(&self, offset: u64, len: u64) {
+        self.lock().in_place.owed.push((offset, len));
     }
 
     /// Starts to write back the lines of a range.
@@ -260,6 +270,7 @@ impl Journal {
         moved.inspect_err(|_| self.poison())?;
         ring.state = state;
         ring.in_place.dirty.clear();
+        ring.in_place.owed.clear();
         count(&self.counters.checkpoints, 1);
         if let Some(spill) = ring.spills.front().filter(|spill| spill.txid <= txid) {
             let _ = self.media.truncate(spill.restore_len);
@@ -270,7 +281,7 @@ impl Journal {
 
     /// Makes the allocator's words of the commits so far durable.
     fn settle_words(&self, ring: &Ring, txid: u64) -> Result<()> {
-        for (offset, len) in &ring.in_place.dirty {
+        for (offset, len) in ring.in_place.dirty.iter().chain(&ring.in_place.owed) {
             self.media.flush(*offset, *len)?;
         }
         self.media.write(HOME_TXID, &txid.to_le_bytes())?;

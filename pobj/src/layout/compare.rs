@@ -86,6 +86,7 @@ impl<'a> Walk<'a> {
             (Shape::Owned { target: a }, Shape::Owned { target: b })
             | (Shape::Pointer { target: a }, Shape::Pointer { target: b })
             | (Shape::Slice { target: a }, Shape::Slice { target: b })
+            | (Shape::Ring { target: a }, Shape::Ring { target: b })
             | (Shape::Option { inner: a }, Shape::Option { inner: b })
             | (Shape::Phantom { of: a }, Shape::Phantom { of: b }) => {
                 self.visit(*a, *b, &format!("the target of {name}"));
@@ -160,6 +161,7 @@ impl Shape {
             Self::Pointer { .. } => "a pointer".to_owned(),
             Self::Option { .. } => "an Option".to_owned(),
             Self::Slice { .. } => "an owned slice".to_owned(),
+            Self::Ring { .. } => "an owned ring".to_owned(),
             Self::Phantom { .. } => "a PhantomData".to_owned(),
         }
     }

@@ -117,6 +117,7 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
         Shape::Option { inner } => one(6, inner),
         Shape::Slice { target } => one(7, target),
         Shape::Phantom { of } => one(8, of),
+        Shape::Ring { target } => one(9, target),
         Shape::Primitive(primitive) => out.extend([0, *primitive as u8]),
         Shape::Array { element, count } => {
             one(1, element);
@@ -247,6 +248,7 @@ impl<'a> Reader<'a> {
             6 => Shape::Option { inner: self.index()? },
             7 => Shape::Slice { target: self.index()? },
             8 => Shape::Phantom { of: self.index()? },
+            9 => Shape::Ring { target: self.index()? },
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }
@@ -302,6 +304,7 @@ fn check_parts(schema: &Schema, ty: &TypeInfo) -> Result<(), String> {
         Shape::Owned { .. } | Shape::Pointer { .. } => exact(8),
         Shape::Option { inner } => exact(part(*inner).size),
         Shape::Slice { .. } => exact(16),
+        Shape::Ring { .. } => exact(32),
         Shape::Phantom { .. } => exact(0),
     }
 }
@@ -327,7 +330,7 @@ impl Shape {
     pub(crate) fn parts(&self) -> Vec<TypeIndex> {
         match self {
             Self::Primitive(_) | Self::Owned { .. } | Self::Pointer { .. } => Vec::new(),
-            Self::Slice { .. } | Self::Phantom { .. } => Vec::new(),
+            Self::Slice { .. } | Self::Ring { .. } | Self::Phantom { .. } => Vec::new(),
             Self::Array { element, .. } => vec![*element],
             Self::Option { inner } => vec![*inner],
             Self::Struct { fields } => fields.iter().map(|field| field.ty).collect(),

@@ -179,6 +179,12 @@ pub enum Shape {
         /// Type of each value.
         target: TypeIndex,
     },
+    /// 32 bytes: the address of an owned block, the count of values in it that are initialised, the place of the first
+    /// of them, and how many places the block has. The values follow each other; after the last place comes place 0.
+    Ring {
+        /// Type of each value.
+        target: TypeIndex,
+    },
     /// No bytes: `PhantomData`.
     Phantom {
         /// The type that it stands for.
@@ -302,6 +308,12 @@ impl SchemaBuilder {
     /// Adds an owned block: its address at offset 0, the count of initialised `Target`s at offset 8.
     pub fn slice<T, Target: Persistent>(&mut self, name: &'static str) -> TypeIndex {
         self.wrapper::<T, Target>(name, |target| Shape::Slice { target })
+    }
+
+    /// Adds an owned block used as a ring: its address, the count of initialised `Target`s, the place of the first, and
+    /// the number of places, at offsets 0, 8, 16 and 24.
+    pub fn ring<T, Target: Persistent>(&mut self, name: &'static str) -> TypeIndex {
+        self.wrapper::<T, Target>(name, |target| Shape::Ring { target })
     }
 
     pub(crate) fn primitive<T>(&mut self, primitive: Primitive) -> TypeIndex {

@@ -143,6 +143,39 @@ impl<'v> Visit<'v> {
         Ok(())
     }
 
+    /// Claims the block at `addr` for a ring of `places` values of `T`, and checks later in the walk the `count` of them
+    /// that begin at place `first` and go on at place 0.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`own`](Self::own); [`Invalid`] if `first` or `count` is more than the ring has.
+    pub fn own_ring<T: Persistent>(
+        &mut self,
+        addr: u64,
+        places: u64,
+        first: u64,
+        count: u64,
+    ) -> Result<(), Invalid> {
+        if first >= places || count > places {
+            let what = format!("a ring of {places} places holds {count} values from place {first} on");
+            return Err(Invalid::new(what, addr));
+        }
+        if let Some(len) = block_len::<T>(addr, places)? {
+            self.blocks.claim(addr, len, align_of::<T>() as u64)?;
+            let size = size_of::<T>() as u64;
+            self.totals += Totals { blocks: 1, objects: count, bytes: size * count };
+            if !T::PLAIN {
+                let front = count.min(places - first);
+                for (place, count) in [(first, front), (0, count - front)] {
+                    if count != 0 {
+                        self.list.push(Job { addr: addr + place * size, count, size, check: check::<T> });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that `addr` is the start of an allocated block with room for `count` values of `T`, without
     /// claiming it: for pointers that do not own their target.
     ///

@@ -78,7 +78,9 @@ impl TxCore {
         Ok(())
     }
 
-    /// Takes everything apart that died, in work-list order: a value's own pointers join the list (I2).
+    /// Takes everything apart that died, the newest first: a value's own pointers join the list (I2). So the list holds
+    /// what is beside the way down to the value at hand, never a whole level: one entry for a chain of any length. A
+    /// block may be freed before all values in it are taken apart; its bytes stay until the transaction has ended.
     fn drop_dead_values(&self) {
         loop {
             let next = self.work.borrow_mut().drops.pop();
@@ -86,7 +88,9 @@ impl TxCore {
             if let Some(glue) = dead.glue {
                 glue(dead.addr, dead.count);
             }
-            self.free(dead.addr);
+            if dead.block != 0 {
+                self.free(dead.block);
+            }
         }
     }
 
@@ -171,5 +175,97 @@ pub(super) fn add_changes(image: &Image, changes: &[Change], body: &mut Body) {
             }
         };
         body.word(last.0, last.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Would catch a drop that puts a whole structure on the work list at once: that of ten million nodes would need
+    //! hundreds of megabytes to be freed.
+    use std::sync::Arc;
+
+    use super::super::running;
+    use crate::layout::{Persistent, View, Visit};
+    use crate::media::RamMedia;
+    use crate::typed::persistent_struct;
+    use crate::{Durability, PBox, PDeque, PList, PVec, Pool, Result, Tx};
+
+    #[repr(C)]
+    #[derive(Default)]
+    struct Node<'p> {
+        next: Option<PBox<'p, Node<'p>>>,
+    }
+
+    persistent_struct! {
+        impl['p] Node['p] called "Node"[];
+        at<'q> = Node<'q>;
+        fields { next: Option<PBox<'p, Node<'p>>> }
+        check = |view: View<'_>, visit: &mut Visit<'_>| Option::<PBox<'_, Node<'_>>>::validate(view, visit);
+    }
+
+    type Boxes<'p> = PVec<'p, PBox<'p, u64>>;
+
+    /// Makes a root, kills it in a transaction of its own, and gives the most entries that the work list had room for.
+    fn longest_list<R>(blocks: u64, fill: impl for<'p> Fn(&mut R::At<'p>, &Tx<'p>) -> Result<()>) -> usize
+    where
+        R: Persistent,
+        for<'p> R::At<'p>: Default,
+    {
+        let max_size = if cfg!(miri) { 4 << 20 } else { 256 << 20 };
+        let media = Arc::new(RamMedia::new(max_size).unwrap());
+        let options = Pool::<R>::options().max_size(max_size).size(128 << 10).ring_size(64 << 10);
+        let pool =
+            options.durability(Durability::Eventual).create_on(media, |_| Ok(Default::default())).unwrap();
+        let baseline = pool.stats().heap.live_blocks;
+        pool.write(|root, tx| fill(root, tx)).unwrap();
+        assert!(pool.stats().heap.live_blocks >= baseline + blocks);
+        // What the thread keeps from the transactions before does not count.
+        running::take_spare();
+        pool.write(|root, _| {
+            *root = Default::default();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(pool.stats().heap.live_blocks, baseline);
+        let spare = running::take_spare().expect("the transaction's memory");
+        let capacity = spare.work.borrow().drops.capacity();
+        capacity
+    }
+
+    const COUNT: u64 = if cfg!(miri) { 300 } else { 300_000 };
+    /// A few steps of values for each level of what is dropped.
+    const ENTRIES_MAX: usize = 512;
+
+    #[test]
+    fn the_work_list_of_a_chain_has_one_entry() {
+        let longest = longest_list::<Node<'_>>(COUNT, |root, tx| {
+            for _ in 0..COUNT {
+                let next = root.next.take();
+                root.next = Some(PBox::new(tx, Node { next })?);
+            }
+            Ok(())
+        });
+        assert!(longest <= 4, "room for {longest} entries");
+    }
+
+    #[test]
+    fn the_work_list_of_a_wide_block_is_short() {
+        let longest = longest_list::<Boxes<'_>>(COUNT, |root, tx| {
+            (0..COUNT).try_for_each(|n| root.push(tx, PBox::new(tx, n)?))
+        });
+        assert!(longest <= ENTRIES_MAX, "a vector: room for {longest} entries");
+        let longest = longest_list::<PDeque<'_, Boxes<'_>>>(COUNT, |root, tx| {
+            for n in 0..COUNT / 100 {
+                let mut boxes = PVec::new();
+                (0..100).try_for_each(|n| boxes.push(tx, PBox::new(tx, n)?))?;
+                if n % 2 == 0 { root.push_front(tx, boxes)? } else { root.push_back(tx, boxes)? }
+            }
+            Ok(())
+        });
+        assert!(longest <= ENTRIES_MAX, "a queue of vectors: room for {longest} entries");
+        let longest = longest_list::<PList<'_, PBox<'_, u64>>>(COUNT, |root, tx| {
+            (0..COUNT).try_for_each(|n| root.push_back(tx, PBox::new(tx, n)?).map(drop))
+        });
+        assert!(longest <= ENTRIES_MAX, "a list: room for {longest} entries");
     }
 }

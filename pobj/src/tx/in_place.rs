@@ -2,7 +2,7 @@
 //!
 //! [`TxCore::log`] makes each new range durable in the journal before its `&mut` exists (I1, strengthened), and a
 //! block of this transaction's own needs none: it is free in the pool until the commit. Commit flushes the lines
-//! that changed and lets the journal do the rest; rolling back stores the old words, flushes and fences.
+//! that may have changed and lets the journal do the rest; rolling back stores the old words, flushes and fences.
 //!
 //! Logging cannot fail where a `&mut` is handed out, because that never fails. If the journal cannot take the old
 //! words (the file system is full), the transaction is *doomed*: the image is mapped privately from then on, so
@@ -52,14 +52,14 @@ impl TxCore {
         });
     }
 
-    /// Flushes what changed, makes the commit record durable, and brings the heap up to date.
+    /// Flushes what may have changed, makes the commit record durable, and brings the heap up to date.
     pub(super) fn order_in_place(&self, work: &mut Work, owner: &mut Owner) -> Result<Option<u64>> {
         let (image, journal) = (&self.pool().image, &self.pool().journal);
         if let Some(error) = work.in_place.doom.take() {
             work.in_place.doom = Some(Error::Poisoned);
             return Err(error);
         }
-        let mut changed = work.ranges.flush_changed(image, |offset, len| journal.flush_lines(offset, len))?;
+        let mut changed = work.ranges.have_changed(image);
         for Fresh { offset, words } in &work.fresh {
             if !owner.heap.frees(&mut work.reservation, *offset) {
                 journal.flush_lines(*offset, *words as u64 * 8)?;
@@ -73,9 +73,15 @@ impl TxCore {
         }
         if !changed && work.body.is_empty() {
             owner.heap.rollback(image, &mut work.reservation);
+            work.ranges.flush_all(|offset, len| {
+                journal.owe_flush(offset, len);
+                Ok(())
+            })?;
             self.end_in_place(work);
             return Ok(None);
         }
+        // All of them: a word that changed and changed back may have been on the medium in between.
+        work.ranges.flush_all(|offset, len| journal.flush_lines(offset, len))?;
         let txid = journal.commit_undo(work.body.words(), image.len())?;
         if journal.check_poison().is_err() {
             // Whether the record is durable is not known, so what must follow it may not be stored. Nor is there a way

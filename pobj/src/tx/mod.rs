@@ -51,6 +51,8 @@ pub(crate) type DropGlue = fn(addr: u64, count: u64);
 /// `count` values at `addr` that died in this transaction, and their block.
 #[derive(Clone, Copy)]
 struct Deferred {
+    /// The block to free; 0 where it has an entry of its own.
+    block: u64,
     addr: u64,
     count: u64,
     /// Absent where the values own nothing.
@@ -255,7 +257,12 @@ impl TxCore {
 
     /// Records that `count` values at `addr` and their block die if this transaction commits.
     pub(crate) fn defer_drop(&self, addr: u64, count: u64, glue: Option<DropGlue>) {
-        self.work.borrow_mut().drops.push(Deferred { addr, count, glue });
+        self.work.borrow_mut().drops.push(Deferred { block: addr, addr, count, glue });
+    }
+
+    /// Records that `count` values at `addr` die if this transaction commits, in a block of which that is recorded apart.
+    pub(crate) fn defer_values(&self, addr: u64, count: u64, glue: DropGlue) {
+        self.work.borrow_mut().drops.push(Deferred { block: 0, addr, count, glue: Some(glue) });
     }
 
     fn hook(&self, list: impl FnOnce(&mut Work) -> &mut Vec<Hook>, hook: Hook) {

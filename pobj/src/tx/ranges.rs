@@ -73,32 +73,14 @@ impl Ranges {
         &self.old[self.old.len().saturating_sub(words)..]
     }
 
-    /// Gives `flush` what changed, in runs. `false` if nothing did.
-    pub(super) fn flush_changed(
-        &self,
-        image: &Image,
-        mut flush: impl FnMut(u64, u64) -> Result<()>,
-    ) -> Result<bool> {
-        let mut changed = false;
-        for range in &self.ranges {
+    /// Whether any word is another than it was, or is recorded either way.
+    pub(super) fn have_changed(&self, image: &Image) -> bool {
+        self.ranges.iter().any(|range| {
             let old = &self.old[range.old..range.old + range.words];
-            image.read_words(range.offset, range.words, |now| {
-                if range.all {
-                    changed = true;
-                    return flush(range.offset, range.words as u64 * 8);
-                }
-                let mut at = 0;
-                while let Some(skip) = now[at..].iter().zip(&old[at..]).position(|(new, old)| new != old) {
-                    let start = at + skip;
-                    let equal = now[start..].iter().zip(&old[start..]).position(|(new, old)| new == old);
-                    at = equal.map_or(now.len(), |len| start + len);
-                    changed = true;
-                    flush(range.offset + start as u64 * 8, (at - start) as u64 * 8)?;
-                }
-                Ok(())
-            })?;
-        }
-        Ok(changed)
+            let mut changed = range.all;
+            image.read_words(range.offset, range.words, |now| changed |= now != old);
+            changed
+        })
     }
 
     /// Gives `flush` every range.

@@ -97,6 +97,15 @@ pub(crate) fn defer_drop(addr: u64, count: u64, glue: Option<DropGlue>) {
     });
 }
 
+/// As [`defer_drop`], for values in a block whose own end is recorded apart.
+pub(crate) fn defer_values(addr: u64, count: u64, glue: DropGlue) {
+    THREAD.with(|thread| {
+        if let Some(tx) = thread.running.borrow().iter().rev().find(|tx| tx.covers(addr)) {
+            tx.defer_values(addr, count, glue);
+        }
+    });
+}
+
 /// Notes what a transaction that has ended asked of its medium.
 #[inline]
 pub(super) fn note_counts(pool: &PoolBody, counts: MediaCounts) {
@@ -142,4 +151,10 @@ pub(crate) fn end_reading(pool: &PoolCore) {
     if last {
         pool.gate.leave_reading();
     }
+}
+
+/// The memory of the last transaction, so that a test can look at it.
+#[cfg(test)]
+pub(super) fn take_spare() -> Option<Rc<TxCore>> {
+    THREAD.with(|thread| thread.spare.take())
 }

@@ -17,17 +17,22 @@
 mod boxed;
 mod buf;
 mod doors;
+mod node;
 mod open;
 mod persist;
 mod pptr;
+mod ring;
 mod text;
 mod tx_root;
 
 pub use boxed::PBox;
 pub(crate) use buf::PBuf;
 pub use doors::ReadGuard;
+pub use node::PListKey;
+pub(crate) use node::{LINKS, Links, Node, USED, VACANT};
 pub(crate) use persist::{persistent_slice, persistent_struct};
 pub use pptr::PPtr;
+pub(crate) use ring::PRing;
 pub(crate) use text::PText;
 pub use tx_root::TxRoot;
 
@@ -46,7 +51,20 @@ fn drop_values<T>(addr: u64, count: u64) {
     unsafe { std::ptr::slice_from_raw_parts_mut(first, count as usize).drop_in_place() }
 }
 
-/// [`drop_values`] for `T`, if its values own anything.
+/// So many values of a dead block are taken apart at a time, so that the list of what they own stays short.
+const DROP_STEP: u64 = 64;
+
+/// [`drop_values`] for values whose block is dead: nobody writes to it any more, so most of them can wait.
+fn drop_dead_values<T>(addr: u64, count: u64) {
+    let now = count.min(DROP_STEP);
+    if count > now {
+        let rest = addr + now * size_of::<T>() as u64;
+        crate::tx::running::defer_values(rest, count - now, drop_dead_values::<T>);
+    }
+    drop_values::<T>(addr, now);
+}
+
+/// Takes values of a dead block apart, if values of `T` own anything.
 const fn glue<T>() -> Option<crate::tx::DropGlue> {
-    if std::mem::needs_drop::<T>() { Some(drop_values::<T>) } else { None }
+    if std::mem::needs_drop::<T>() { Some(drop_dead_values::<T>) } else { None }
 }

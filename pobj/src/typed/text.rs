@@ -25,6 +25,12 @@ impl<'p> PText<'p> {
         unsafe { std::str::from_utf8_unchecked(self.bytes.as_slice()) }
     }
 
+    pub(crate) fn as_mut_str(&mut self, tx: &Tx<'p>) -> &mut str {
+        let bytes = self.bytes.range_mut(0..self.bytes.len(), tx).unwrap_or_default();
+        // SAFETY: X1, which every change through a `&mut str` keeps.
+        unsafe { std::str::from_utf8_unchecked_mut(bytes) }
+    }
+
     pub(crate) fn push_str(&mut self, tx: &Tx<'p>, text: &str) -> Result<()> {
         self.bytes.extend_from_slice(tx, text.as_bytes())
     }

@@ -62,6 +62,36 @@ where
         }
     }
 
+    /// The value, after inserting what `value` makes of the key if that is new.
+    ///
+    /// # Errors
+    ///
+    /// As [`PHashMap::insert`], and those of `value`.
+    pub fn or_insert_with_key(self, value: impl FnOnce(&K) -> Result<V>) -> Result<&'a mut V> {
+        match self {
+            Self::Occupied(entry) => Ok(entry.into_mut()),
+            Self::Vacant(entry) => {
+                let value = value(entry.key())?;
+                entry.insert(value)
+            }
+        }
+    }
+
+    /// Sets the value, and gives the item's entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`PHashMap::insert`].
+    pub fn insert_entry(self, value: V) -> Result<OccupiedEntry<'a, 'p, K, V>> {
+        match self {
+            Self::Occupied(mut entry) => {
+                entry.insert(value);
+                Ok(entry)
+            }
+            Self::Vacant(entry) => entry.insert_entry(value),
+        }
+    }
+
     /// The value, after inserting `V::default()` if the key is new.
     ///
     /// # Errors
@@ -149,7 +179,7 @@ where
 
 /// An entry borrows its map, so the item that it found, or has just inserted, is there.
 #[cold]
-fn gone() -> ! {
+pub(super) fn gone() -> ! {
     unreachable!("an entry's item has left a map that nobody else could change")
 }
 
@@ -180,6 +210,19 @@ where
     pub fn insert(self, value: V) -> Result<&'a mut V> {
         let place = self.map.insert_new(self.tx, self.tag, self.key, value)?;
         Ok(value_at(self.map, place, self.tx))
+    }
+
+    /// Inserts `value` and gives the item's entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`PHashMap::insert`].
+    pub fn insert_entry(self, value: V) -> Result<OccupiedEntry<'a, 'p, K, V>> {
+        let Self { map, tx, tag, key } = self;
+        let place = map.insert_new(tx, tag, key, value)?;
+        // The index, and with it the meaning of tags, may have been made just now.
+        let tag = map.items.get(place).map_or(tag, |item| map.tag(&item.key));
+        Ok(OccupiedEntry { map, tx, tag, place })
     }
 }
 

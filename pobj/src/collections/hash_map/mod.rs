@@ -5,8 +5,10 @@
 //! insert's record holds the item, two counts and one slot. A map of at most eight items has no index and is
 //! searched.
 //!
-//! The parts: [`index`] (linear hashing), [`entry`] (the entry API), [`iter`] (iterators), [`check`] (validation).
+//! The parts: [`index`] (linear hashing), [`entry`] (the entry API), [`iter`] (iterators), [`bulk`] (conditions on all
+//! items), [`check`] (validation).
 
+mod bulk;
 mod check;
 mod entry;
 mod index;
@@ -22,6 +24,7 @@ use crate::layout::{Persistent, View, Visit};
 use crate::tx::Tx;
 use crate::typed::persistent_struct;
 
+pub use bulk::ExtractIf;
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 use index::{Bucket, Index, LOAD};
 pub use iter::{Drain, Iter, IterMut};
@@ -341,23 +344,6 @@ where
             VacantEntry { map: self, tx, tag, key: made }.insert(value)
         } else {
             self.entry(made, tx).or_insert(value)
-        }
-    }
-
-    /// Keeps the items for which `keep` says so. All items are remembered.
-    pub fn retain(&mut self, tx: &Tx<'p>, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        // From the end, so that the item that takes the place of a removed one has been asked about.
-        for number in (0..self.len()).rev() {
-            let place = Pages::<Item<K, V>>::place_of(number);
-            let Some(item) = self.items.get_mut(place, tx) else {
-                continue;
-            };
-            if !keep(&item.key, &mut item.value)
-                && let Some(item) = self.items.get(place)
-            {
-                let tag = self.tag(&item.key);
-                drop(self.remove_at(tag, place, tx));
-            }
         }
     }
 
