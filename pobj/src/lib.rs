@@ -65,7 +65,8 @@ mod pool;
 mod tx;
 mod typed;
 
-pub use collections::{PHash, PHashMap, PHasher, PString, PVec, hash_map, vec};
+pub use collections::{PBTreeMap, PBTreeSet, PHash, PHashMap, PHasher, PString, PVec};
+pub use collections::{btree_map, btree_set, hash_map, vec};
 pub use ground::error::{Error, Result};
 pub use heap::HeapStats;
 pub use journal::{Durability, JournalCounts};

@@ -7,12 +7,16 @@
 //! Nothing here is `unsafe`: the collections are built on `PBuf`, a growing run of values, of the typed floor. So
 //! whatever the bytes of a pool say, an operation may give a wrong answer, but it ends, and stays within the pool.
 
+pub mod btree_map;
+pub mod btree_set;
 mod hash;
 pub mod hash_map;
 mod pages;
 mod string;
 pub mod vec;
 
+pub use btree_map::PBTreeMap;
+pub use btree_set::PBTreeSet;
 pub use hash::{PHash, PHasher};
 pub use hash_map::PHashMap;
 pub use string::PString;

@@ -21,6 +21,7 @@ mod open;
 mod persist;
 mod pptr;
 mod text;
+mod tree;
 mod tx_root;
 
 pub use boxed::PBox;
@@ -29,6 +30,7 @@ pub use doors::ReadGuard;
 pub(crate) use persist::{persistent_slice, persistent_struct};
 pub use pptr::PPtr;
 pub(crate) use text::PText;
+pub(crate) use tree::{Form, LEVELS, NodeBox, NodeMut, NodeRef, RunMut, Walk, WalkMut, Way};
 pub use tx_root::TxRoot;
 
 /// I4 in a name that the compiler's message shows: an owner of pool memory belongs to its transaction's thread.
