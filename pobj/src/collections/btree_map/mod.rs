@@ -205,9 +205,19 @@ where
     /// [`PoolFull`](crate::Error::PoolFull), [`TooLarge`](crate::Error::TooLarge) for a tree of more than sixteen levels,
     /// or [`Io`](crate::Error::Io) when the file cannot grow; so for every method that takes memory.
     pub fn insert(&mut self, tx: &Tx<'p>, key: K, value: V) -> Result<Option<V>> {
-        let (path, found) = self.find(&key);
-        if found && let Some((_, old)) = self.element_mut(&path, tx) {
-            return Ok(Some(std::mem::replace(old, value)));
+        let mut path = Path::ROOT;
+        if let Some(root) = &mut self.root {
+            let (place, found, mut node) = Path::find_mut(root.change(), &key);
+            if found {
+                let old = node.into_element(place.index(), tx);
+                return Ok(old.map(|(_, old)| std::mem::replace(old, value)));
+            }
+            if !node.look().is_full() {
+                let inserted = node.insert(place.index(), key, value, tx);
+                self.len = self.len.wrapping_add(u64::from(inserted));
+                return Ok(None);
+            }
+            path = place;
         }
         self.insert_at(tx, path, key, value)?;
         Ok(None)

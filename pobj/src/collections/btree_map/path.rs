@@ -55,6 +55,42 @@ impl Path {
         }
     }
 
+    /// As [`find`](Self::find), with the access to the last node of the path.
+    #[inline]
+    pub(super) fn find_mut<'a, 'p, K, V, Q>(
+        root: NodeMut<'a, 'p, K, V>,
+        key: &Q,
+    ) -> (Self, bool, NodeMut<'a, 'p, K, V>)
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let mut path = Self::ROOT;
+        let mut node = root;
+        loop {
+            let look = node.look();
+            let (index, found) = match search(look.keys(), key) {
+                Ok(index) => (index, true),
+                Err(index) => (index, false),
+            };
+            path.steps[path.depth] = index as u16;
+            let level = look.level();
+            if found {
+                return (path, found, node);
+            }
+            match node.child_or_self(index) {
+                Ok(child) => node = child,
+                Err(leaf) => return (path, found, leaf),
+            }
+            if level == 1 {
+                node.look().expect_all()
+            } else {
+                node.look().expect()
+            }
+            path.depth += 1;
+        }
+    }
+
     /// The first gap of the tree, or the last.
     pub(super) fn end<K, V>(root: NodeRef<'_, K, V>, last: bool) -> Self {
         let mut path = Self::ROOT;

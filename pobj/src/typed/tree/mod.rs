@@ -185,16 +185,31 @@ impl<'a, K, V> NodeRef<'a, K, V> {
     /// Asks the processor for the keys, which a search is about to compare.
     #[inline(always)]
     pub(crate) fn expect(self) {
+        const { assert!(Form::<K, V>::LEAF.keys == Form::<K, V>::INNER.keys) };
+        self.prefetch(Form::<K, V>::LEAF.values);
+    }
+
+    /// Asks the processor for the keys and values, which are about to be moved.
+    #[inline(always)]
+    pub(crate) fn expect_all(self) {
+        self.prefetch(Form::<K, V>::LEN);
+    }
+
+    /// Asks for the first `len` bytes, or as much of them as the processor may fetch at once.
+    #[inline(always)]
+    fn prefetch(self, len: u64) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let lines = Form::<K, V>::LEAF.values.div_ceil(64);
-            for line in 0..if lines < 4 { lines } else { 4 } {
+            let lines = len.div_ceil(64);
+            for line in 0..if lines < 8 { lines } else { 8 } {
                 let place = std::ptr::without_provenance((self.addr + line * 64) as usize);
                 // SAFETY: a prefetch never faults and reads nothing, whatever the address.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(place) };
             }
         }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = len;
     }
 }
 
@@ -215,9 +230,17 @@ impl<'a, 'p, K, V> NodeMut<'a, 'p, K, V> {
     /// The only access to a child and to all below it.
     #[inline]
     pub(crate) fn child(self, index: usize) -> Option<Self> {
-        let addr = *self.look().children().get(index)?;
-        // The child is this node's own (N2), and the access to this one ends here.
-        Some(Self { addr, ..self })
+        self.child_or_self(index).ok()
+    }
+
+    /// As [`child`](Self::child); the access to this node again if there is no such child.
+    #[inline]
+    pub(crate) fn child_or_self(self, index: usize) -> std::result::Result<Self, Self> {
+        match self.look().children().get(index) {
+            // The child is this node's own (N2), and the access to this one ends here.
+            Some(&addr) => Ok(Self { addr, ..self }),
+            None => Err(self),
+        }
     }
 
     /// The key at `index`, and its value for changing, which alone is remembered.
