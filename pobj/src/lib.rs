@@ -66,8 +66,8 @@ mod tx;
 mod typed;
 
 pub use collections::{
-    PDeque, PHash, PHashMap, PHashSet, PHasher, PList, PString, PVec, deque, hash_map, hash_set, list,
-    string, vec,
+    PBTreeMap, PBTreeSet, PDeque, PHash, PHashMap, PHashSet, PHasher, PList, PString, PVec, btree_map,
+    btree_set, deque, hash_map, hash_set, list, string, vec,
 };
 pub use ground::error::{Error, Result};
 pub use heap::HeapStats;

@@ -7,6 +7,8 @@
 //! Nothing here is `unsafe`: the collections are built on `PBuf`, a growing run of values, of the typed floor. So
 //! whatever the bytes of a pool say, an operation may give a wrong answer, but it ends, and stays within the pool.
 
+pub mod btree_map;
+pub mod btree_set;
 pub mod deque;
 mod hash;
 pub mod hash_map;
@@ -16,6 +18,8 @@ mod pages;
 pub mod string;
 pub mod vec;
 
+pub use btree_map::PBTreeMap;
+pub use btree_set::PBTreeSet;
 pub use deque::PDeque;
 pub use hash::{PHash, PHasher};
 pub use hash_map::PHashMap;

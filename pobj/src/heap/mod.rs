@@ -179,6 +179,12 @@ impl Live {
     }
 }
 
+/// Length of the block that serves a request.
+#[cfg(test)]
+pub(crate) fn block_len_for(len: u64, align: u64) -> u64 {
+    classes::class_for(len, align).map_or(len.next_multiple_of(CHUNK), |class| u64::from(CLASSES[class].size))
+}
+
 /// Stands for no metadata chunk.
 const NO_METADATA: u32 = u32::MAX;
 

@@ -82,6 +82,15 @@ impl<'a> Walk<'a> {
                     self.line(name, format!("{count} elements"), others);
                 }
             }
+            (
+                Shape::Run { element, capacity, extra },
+                Shape::Run { element: other, capacity: theirs, extra: more },
+            ) => {
+                self.visit(*element, *other, &format!("the elements of {name}"));
+                if (capacity, extra) != (theirs, more) {
+                    self.line(name, format!("room for {capacity}"), theirs);
+                }
+            }
             (Shape::Primitive(a), Shape::Primitive(b)) if a == b => {}
             (Shape::Owned { target: a }, Shape::Owned { target: b })
             | (Shape::Pointer { target: a }, Shape::Pointer { target: b })
@@ -162,6 +171,7 @@ impl Shape {
             Self::Option { .. } => "an Option".to_owned(),
             Self::Slice { .. } => "an owned slice".to_owned(),
             Self::Ring { .. } => "an owned ring".to_owned(),
+            Self::Run { capacity, .. } => format!("a run of up to {capacity}"),
             Self::Phantom { .. } => "a PhantomData".to_owned(),
         }
     }

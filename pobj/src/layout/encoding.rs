@@ -123,6 +123,11 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
             one(1, element);
             out.extend(count.to_le_bytes());
         }
+        Shape::Run { element, capacity, extra } => {
+            one(10, element);
+            out.extend(capacity.to_le_bytes());
+            out.extend(extra.to_le_bytes());
+        }
         Shape::Struct { fields } => {
             out.push(2);
             write_fields(out, fields);
@@ -249,6 +254,7 @@ impl<'a> Reader<'a> {
             7 => Shape::Slice { target: self.index()? },
             8 => Shape::Phantom { of: self.index()? },
             9 => Shape::Ring { target: self.index()? },
+            10 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }
@@ -293,6 +299,10 @@ fn check_parts(schema: &Schema, ty: &TypeInfo) -> Result<(), String> {
             Some(size) => exact(size),
             None => Err(format!("{count} elements")),
         },
+        Shape::Run { element, capacity, extra } => match part(*element).size.checked_mul(*capacity) {
+            Some(size) if extra <= capacity => exact(size),
+            _ => Err(format!("a run of {capacity} and {extra} elements")),
+        },
         Shape::Struct { fields } => within(fields),
         Shape::Enum { tag, variants } => {
             let tag = part(*tag);
@@ -331,7 +341,7 @@ impl Shape {
         match self {
             Self::Primitive(_) | Self::Owned { .. } | Self::Pointer { .. } => Vec::new(),
             Self::Slice { .. } | Self::Ring { .. } | Self::Phantom { .. } => Vec::new(),
-            Self::Array { element, .. } => vec![*element],
+            Self::Array { element, .. } | Self::Run { element, .. } => vec![*element],
             Self::Option { inner } => vec![*inner],
             Self::Struct { fields } => fields.iter().map(|field| field.ty).collect(),
             Self::Enum { tag, variants } => {

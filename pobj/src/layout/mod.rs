@@ -24,6 +24,8 @@ pub mod view;
 pub mod visit;
 
 pub use persistent::{Niche, Persistent};
+pub(crate) use schema::{Field, Variant};
 pub use schema::{Schema, SchemaBuilder, TypeIndex};
 pub use view::View;
+pub(crate) use visit::Block;
 pub use visit::{Invalid, Visit};

@@ -185,6 +185,16 @@ pub enum Shape {
         /// Type of each value.
         target: TypeIndex,
     },
+    /// Values side by side in a block that begins with 4 bytes and their count, a `u32`: the first `count + extra` of
+    /// `capacity` places hold one, the others nothing.
+    Run {
+        /// Type of each value.
+        element: TypeIndex,
+        /// How many there is room for.
+        capacity: u64,
+        /// How many there are beyond the count.
+        extra: u64,
+    },
     /// No bytes: `PhantomData`.
     Phantom {
         /// The type that it stands for.
@@ -316,6 +326,45 @@ impl SchemaBuilder {
         self.wrapper::<T, Target>(name, |target| Shape::Ring { target })
     }
 
+    /// Adds an owning pointer of 8 bytes to a block that [`block`](Self::block) adds.
+    pub(crate) fn owned_block<T>(
+        &mut self,
+        name: &'static str,
+        target: impl FnOnce(&mut Self) -> TypeIndex,
+    ) -> TypeIndex {
+        self.add::<T>(name, |schema, index| {
+            let target = target(schema);
+            schema.argument(index, Argument::Type(target));
+            Shape::Owned { target }
+        })
+    }
+
+    /// Adds a block whose size no Rust type has: an enum with a tag of type `Tag` at offset 0. `T` only stands for it.
+    pub(crate) fn block<T, Tag: Persistent>(
+        &mut self,
+        name: &'static str,
+        size_and_align: (u64, u64),
+        arguments: impl FnOnce(&mut Arguments<'_>),
+        variants: impl FnOnce(&mut Self) -> Vec<Variant>,
+    ) -> TypeIndex {
+        self.add_sized::<T>(name, size_and_align, |schema, index| {
+            arguments(&mut Arguments { schema, owner: index });
+            let tag = Tag::describe(schema);
+            Shape::Enum { tag, variants: variants(schema) }
+        })
+    }
+
+    /// Adds a run of `Element`s in a block. `T` only stands for it.
+    pub(crate) fn run<T, Element: Persistent>(&mut self, capacity: u64, extra: u64) -> TypeIndex {
+        let size_and_align = (size_of::<Element>() as u64 * capacity, align_of::<Element>() as u64);
+        self.add_sized::<T>("Run", size_and_align, |schema, index| {
+            let element = Element::describe(schema);
+            schema.argument(index, Argument::Type(element));
+            schema.argument(index, Argument::Constant(capacity.to_string()));
+            Shape::Run { element, capacity, extra }
+        })
+    }
+
     pub(crate) fn primitive<T>(&mut self, primitive: Primitive) -> TypeIndex {
         self.add::<T>(primitive.name(), |_, _| Shape::Primitive(primitive))
     }
@@ -354,19 +403,23 @@ impl SchemaBuilder {
         base: &'static str,
         describe: impl FnOnce(&mut Self, TypeIndex) -> Shape,
     ) -> TypeIndex {
+        self.add_sized::<T>(base, (size_of::<T>() as u64, align_of::<T>() as u64), describe)
+    }
+
+    /// As [`add`](Self::add), for a type that stands for bytes of another size.
+    fn add_sized<T>(
+        &mut self,
+        base: &'static str,
+        (size, align): (u64, u64),
+        describe: impl FnOnce(&mut Self, TypeIndex) -> Shape,
+    ) -> TypeIndex {
         let key = erased_type_id::<T>();
         if let Some(&known) = self.known.get(&key) {
             return known;
         }
         let index = TypeIndex(self.drafts.len() as u32);
         self.known.insert(key, index);
-        self.drafts.push(Draft {
-            base,
-            arguments: Vec::new(),
-            size: size_of::<T>() as u64,
-            align: align_of::<T>() as u64,
-            shape: None,
-        });
+        self.drafts.push(Draft { base, arguments: Vec::new(), size, align, shape: None });
         let shape = describe(self, index);
         self.drafts[index.get()].shape = Some(shape);
         index

@@ -58,6 +58,17 @@ pub(crate) trait Blocks: Sync {
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
 }
 
+/// A block that is not a value of one Rust type, with a length and a check of its own.
+pub(crate) trait Block {
+    /// Bytes of the block.
+    const LEN: u64;
+    /// What its address is a multiple of.
+    const ALIGN: u64;
+
+    /// Checks the block's bytes, as [`Persistent::validate`] does a value's.
+    fn check(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid>;
+}
+
 /// Checks `count` values side by side at `addr`. The range must have been claimed (B3).
 type Check = fn(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<(), Invalid>;
 
@@ -215,6 +226,19 @@ impl<'v> Visit<'v> {
         Ok(unsafe { View::new(addr, size_of::<T>() as u64 * count) })
     }
 
+    /// Claims a block at `addr`, checks it later in the walk, and gives a view of it at once.
+    pub(crate) fn own_block<B: Block>(&mut self, addr: u64) -> Result<View<'v>, Invalid> {
+        if addr == 0 || !addr.is_multiple_of(B::ALIGN) {
+            return Err(Invalid::new(format!("a pointer to a block is {addr:#x}"), addr));
+        }
+        prefetch(addr);
+        self.blocks.claim(addr, B::LEN, B::ALIGN)?;
+        self.totals += Totals { blocks: 1, objects: 1, bytes: B::LEN };
+        self.list.push(Job { addr, count: 1, size: B::LEN, check: check_block::<B> });
+        // SAFETY: the range has just been claimed, so V1 follows from B1.
+        Ok(unsafe { View::new(addr, B::LEN) })
+    }
+
     /// Checks everything on the list, and everything that puts on it.
     pub(crate) fn run(&mut self) -> Result<(), Invalid> {
         while self.step()? {}
@@ -286,6 +310,12 @@ fn check<T: Persistent>(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<
         T::validate(view, visit)?;
     }
     Ok(())
+}
+
+/// The [`Check`] of the blocks `B`.
+fn check_block<B: Block>(addr: u64, _count: u64, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+    // SAFETY: B3: the block was claimed, so V1 follows from B1.
+    B::check(unsafe { View::new(addr, B::LEN) }, visit)
 }
 
 /// Asks the processor for the line at `addr`. A hint: any address is allowed.

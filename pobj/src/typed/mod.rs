@@ -23,6 +23,7 @@ mod persist;
 mod pptr;
 mod ring;
 mod text;
+mod tree;
 mod tx_root;
 
 pub use boxed::PBox;
@@ -34,6 +35,7 @@ pub(crate) use persist::{persistent_slice, persistent_struct};
 pub use pptr::PPtr;
 pub(crate) use ring::PRing;
 pub(crate) use text::PText;
+pub(crate) use tree::{Form, LEVELS, NodeBox, NodeMut, NodeRef, RunMut, Walk, WalkMut, Way};
 pub use tx_root::TxRoot;
 
 /// I4 in a name that the compiler's message shows: an owner of pool memory belongs to its transaction's thread.
