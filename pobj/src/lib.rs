@@ -73,5 +73,8 @@ pub use layout::Persistent;
 #[cfg(feature = "derive")]
 pub use pobj_derive::{Persistent, tx};
 pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
-pub use tx::Tx;
-pub use typed::{PBox, PPtr, ReadGuard, TxRoot};
+pub use tx::{Collected, Tx};
+pub use typed::{
+    Companion, PArc, PArcWeak, PBox, PCell, POption, PPtr, PRc, PRef, PRefCell, PRefMut, PWeak, ReadGuard,
+    TxRoot,
+};

@@ -117,6 +117,8 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
         Shape::Option { inner } => one(6, inner),
         Shape::Slice { target } => one(7, target),
         Shape::Phantom { of } => one(8, of),
+        Shape::Shared { target } => one(9, target),
+        Shape::Weak { target } => one(10, target),
         Shape::Primitive(primitive) => out.extend([0, *primitive as u8]),
         Shape::Array { element, count } => {
             one(1, element);
@@ -247,6 +249,8 @@ impl<'a> Reader<'a> {
             6 => Shape::Option { inner: self.index()? },
             7 => Shape::Slice { target: self.index()? },
             8 => Shape::Phantom { of: self.index()? },
+            9 => Shape::Shared { target: self.index()? },
+            10 => Shape::Weak { target: self.index()? },
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }
@@ -300,6 +304,7 @@ fn check_parts(schema: &Schema, ty: &TypeInfo) -> Result<(), String> {
             variants.iter().try_for_each(|variant| within(&variant.fields))
         }
         Shape::Owned { .. } | Shape::Pointer { .. } => exact(8),
+        Shape::Shared { .. } | Shape::Weak { .. } => exact(8),
         Shape::Option { inner } => exact(part(*inner).size),
         Shape::Slice { .. } => exact(16),
         Shape::Phantom { .. } => exact(0),
@@ -327,7 +332,7 @@ impl Shape {
     pub(crate) fn parts(&self) -> Vec<TypeIndex> {
         match self {
             Self::Primitive(_) | Self::Owned { .. } | Self::Pointer { .. } => Vec::new(),
-            Self::Slice { .. } | Self::Phantom { .. } => Vec::new(),
+            Self::Slice { .. } | Self::Phantom { .. } | Self::Shared { .. } | Self::Weak { .. } => Vec::new(),
             Self::Array { element, .. } => vec![*element],
             Self::Option { inner } => vec![*inner],
             Self::Struct { fields } => fields.iter().map(|field| field.ty).collect(),

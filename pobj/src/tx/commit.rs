@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::{Fresh, Hook, SPARE, TxCore, running};
+use super::{Fate, Fresh, Hook, SPARE, TxCore, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Change;
 use crate::journal::Body;
@@ -42,8 +42,7 @@ pub(crate) fn run<T, E: From<Error>>(
 
 impl TxCore {
     fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
-        self.drop_dead_values();
-        let ordered = self.order();
+        let ordered = self.drop_dead_values().and_then(|()| self.order());
         let txid = match ordered {
             Ok(txid) => txid,
             Err(error) => {
@@ -70,14 +69,17 @@ impl TxCore {
     }
 
     /// Takes everything apart that died, in work-list order: a value's own pointers join the list (I2).
-    fn drop_dead_values(&self) {
+    fn drop_dead_values(&self) -> Result<()> {
         loop {
             let next = self.work.borrow_mut().as_deref_mut().and_then(|work| work.drops.pop());
-            let Some(dead) = next else { break };
-            if let Some(glue) = dead.glue {
-                glue(dead.addr, dead.count);
+            let Some(dead) = next else { return Ok(()) };
+            let fate = match dead.glue {
+                Some(glue) => glue(self, dead.addr, dead.count)?,
+                None => Fate::Free,
+            };
+            if fate == Fate::Free {
+                self.free(dead.addr);
             }
-            self.free(dead.addr);
         }
     }
 
