@@ -22,7 +22,8 @@ use crate::tx::{Contents, Fate, TxCore, running};
 #[repr(transparent)]
 pub(super) struct Shared<T> {
     addr: NonZeroU64,
-    target: PhantomData<*const T>,
+    /// Says nothing of threads: each kind of pointer does.
+    target: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Shared<T> {
