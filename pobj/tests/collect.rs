@@ -89,7 +89,7 @@ fn fill<'p>(app: &mut App<'p>, tx: &Tx<'p>) -> Result<()> {
 fn what_was_forgotten_is_freed_and_the_rest_stays() {
     let media = media();
     let pool = create::<App>(&media);
-    pool.write(|app, tx| fill(app, tx)).unwrap();
+    pool.write(fill).unwrap();
     let clean = live(&pool);
     assert_eq!(summary(pool.collect().unwrap()), (0, 0));
     let committed = pool.last_committed();

@@ -192,7 +192,7 @@ fn rolling_back_restores_the_counts() {
         },
     ];
     for (number, attempt) in attempts.into_iter().enumerate() {
-        assert!(pool.write(|app, tx| attempt(app, tx)).is_err());
+        assert!(pool.write(attempt).is_err());
         assert_eq!(counts(), (1, 1, 1, 1), "attempt {number}");
         assert_eq!(live(&pool), before, "attempt {number}");
     }

@@ -61,8 +61,9 @@ const FLAGS: u64 = 7;
 
 impl Note {
     pub(super) fn new(addr: u64, hold: Hold, first: bool, ty: TypeId) -> Self {
+        let first = if first { FIRST } else { 0 };
         let weak = if hold == Hold::Weak { WEAK } else { 0 };
-        Self { tagged: addr | weak | u64::from(first) * FIRST, ty }
+        Self { tagged: addr | first | weak, ty }
     }
 
     fn addr(&self) -> u64 {
