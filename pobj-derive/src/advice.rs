@@ -121,6 +121,10 @@ const ONE_WRITER: &str =
     "store the plain value and change it through `&mut`: a transaction is exclusive already";
 const PLAIN: &str = "store the plain value and change it through the `&mut` that `get_mut(tx)` gives";
 
+const CELL: &str =
+    "store the plain value and change it through the `&mut` that `get_mut(tx)` gives, or use `PCell<'p, T>`";
+const REF_CELL: &str = "store the plain value and change it through the `&mut` that `get_mut(tx)` gives, or use `PRefCell<'p, T>`";
+
 /// Standard names: name, why not, what instead, and whether a program hardly ever has its own type of this name.
 const NAMES: &[(&str, &str, &str, bool)] = &[
     ("String", "keeps its bytes outside the pool", "use `PString<'p>`", true),
@@ -138,11 +142,11 @@ const NAMES: &[(&str, &str, &str, bool)] = &[
     ("BinaryHeap", OUTSIDE, "use `PVec<'p, T>`", true),
     ("LinkedList", OUTSIDE, "use `PVec<'p, T>`, or nodes linked by `PBox<'p, T>`", true),
     ("Cow", OUTSIDE, "use the owned persistent type, such as `PString<'p>`", true),
-    ("Rc", COUNTED, "use `PBox<'p, T>` for the one owner and a key or index elsewhere", true),
-    ("Arc", COUNTED, "use `PBox<'p, T>` for the one owner and a key or index elsewhere", true),
-    ("Weak", COUNTED, "store a key or an index instead", false),
-    ("Cell", SHARED, PLAIN, false),
-    ("RefCell", SHARED, PLAIN, true),
+    ("Rc", COUNTED, "use `PRc<'p, T>`", true),
+    ("Arc", COUNTED, "use `PArc<'p, T>`", true),
+    ("Weak", COUNTED, "use `PWeak<'p, T>` beside `PRc`, or `PArcWeak<'p, T>` beside `PArc`", false),
+    ("Cell", SHARED, CELL, false),
+    ("RefCell", SHARED, REF_CELL, true),
     ("UnsafeCell", SHARED, PLAIN, true),
     ("OnceCell", SHARED, PLAIN, true),
     ("OnceLock", SHARED, PLAIN, true),
@@ -203,6 +207,9 @@ fn named<'a>(ty: &'a Type, path: &'a Path) -> Option<Refusal<'a>> {
     Some(Refusal { ty, why: (*why).to_owned(), instead: (*instead).to_owned(), certain })
 }
 
+/// Types of pobj's that are never zero.
+const POINTERS: [&str; 6] = ["PBox", "PRc", "PWeak", "PArc", "PArcWeak", "PPtr"];
+
 /// `Option` around something that does not look like a pointer or `NonZero`. Whether it is one, the compiler knows.
 fn option<'a>(ty: &'a Type, arguments: &'a PathArguments) -> Option<Refusal<'a>> {
     let PathArguments::AngleBracketed(arguments) = arguments else {
@@ -216,16 +223,16 @@ fn option<'a>(ty: &'a Type, arguments: &'a PathArguments) -> Option<Refusal<'a>>
     }
     if let Type::Path(path) = inner
         && let Some(last) = path.path.segments.last()
-        && (last.ident.to_string().starts_with("NonZero") || last.ident == "PBox")
+        && (last.ident.to_string().starts_with("NonZero") || POINTERS.iter().any(|name| last.ident == name))
     {
         return None;
     }
     let instead = match type_text(inner).as_str() {
         integer @ ("u8" | "u16" | "u32" | "u64" | "u128" | "i8" | "i16" | "i32" | "i64" | "i128") => {
-            format!("use `Option<NonZero<{integer}>>`, or an enum of your own with `#[repr(u8)]`")
+            format!("use `POption<{integer}>`, or `Option<NonZero<{integer}>>`")
         }
         other => {
-            format!("use `Option<PBox<'p, {other}>>`, or an enum of your own with `#[repr(u8)]`")
+            format!("use `POption<{other}>`, or `Option<PBox<'p, {other}>>`")
         }
     };
     let why =
@@ -244,7 +251,9 @@ mod tests {
 
     #[test]
     fn what_can_be_stored_is_not_refused() {
-        let fine: [Type; 9] = [
+        let fine: [Type; 11] = [
+            parse_quote!(Option<PRc<'p, u8>>),
+            parse_quote!(Option<PArcWeak<'p, u8>>),
             parse_quote!(u64),
             parse_quote!([f32; 4]),
             parse_quote!(()),

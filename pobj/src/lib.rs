@@ -76,5 +76,8 @@ pub use layout::Persistent;
 #[cfg(feature = "derive")]
 pub use pobj_derive::{Persistent, tx};
 pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
-pub use tx::Tx;
-pub use typed::{PBox, PListKey, PPtr, ReadGuard, TxRoot};
+pub use tx::{Collected, Tx};
+pub use typed::{
+    Companion, PArc, PArcWeak, PBox, PCell, PListKey, POption, PPtr, PRc, PRef, PRefCell, PRefMut, PWeak,
+    ReadGuard, TxRoot,
+};

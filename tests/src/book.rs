@@ -11,4 +11,19 @@ macro_rules! pages {
     )*};
 }
 
-pages!(why, tour, model, brand, transactions, collections, opening, pmem, format, design, testing, limits);
+pages!(
+    why,
+    tour,
+    model,
+    brand,
+    transactions,
+    collections,
+    shared,
+    companions,
+    opening,
+    pmem,
+    format,
+    design,
+    testing,
+    limits
+);

@@ -83,6 +83,8 @@ pub enum Error {
     Poisoned,
     /// A transaction on this pool is already running on this thread.
     Nested,
+    /// What should be borrowed is borrowed already in this transaction, and one of the two would change it.
+    AlreadyBorrowed,
     /// This thread holds a read guard of the pool, so a transaction on it could never start.
     ReadGuardHeld,
     /// The process was forked after the pool was opened; only the process that opened a pool may use it.
@@ -209,6 +211,9 @@ impl fmt::Display for Error {
                 f,
                 "a transaction on this pool is already running on this thread; pass its `tx` down instead"
             ),
+            Self::AlreadyBorrowed => {
+                write!(f, "already borrowed in this transaction; drop the other guard first")
+            }
             Self::ReadGuardHeld => {
                 write!(f, "this thread holds a read guard of the pool; drop it before starting a transaction")
             }

@@ -35,6 +35,16 @@ pub(crate) struct BlockChecker<'a> {
     unclaimed: Vec<AtomicU64>,
 }
 
+/// Blocks of one word that nobody has claimed.
+#[derive(Clone, Copy)]
+struct Left {
+    /// Address of the block that bit 0 stands for.
+    addr: u64,
+    /// Size of each block.
+    size: u64,
+    bits: u64,
+}
+
 /// One block, found by its address.
 struct Found<'a> {
     word: &'a AtomicU64,
@@ -73,25 +83,42 @@ impl BlockChecker<'_> {
     /// Blocks that nobody has claimed.
     pub(crate) fn unreached(&self) -> Unreached {
         let mut unreached = Unreached::default();
-        for (chunk, entry) in self.heap.table.iter().enumerate() {
-            let first = self.first_word[chunk] as usize;
-            let (words, size) = match entry.state() {
-                State::Run => {
-                    let Some(run) = self.heap.runs.get(entry.number()) else {
-                        continue;
-                    };
-                    (run.info().words as usize, u64::from(run.info().size))
-                }
-                State::Large => (1, u64::from(entry.number()) * CHUNK),
-                _ => continue,
-            };
-            for word in self.unclaimed.iter().skip(first).take(words) {
-                let blocks = u64::from(word.load(Ordering::Relaxed).count_ones());
-                unreached.blocks += blocks;
-                unreached.bytes += blocks * size;
-            }
+        for left in self.left() {
+            let blocks = u64::from(left.bits.count_ones());
+            unreached.blocks += blocks;
+            unreached.bytes += blocks * left.size;
         }
         unreached
+    }
+
+    /// Addresses of the blocks that nobody has claimed.
+    pub(crate) fn unreached_addrs(&self) -> impl Iterator<Item = u64> {
+        self.left().flat_map(|left| {
+            (0..64).filter(move |bit| left.bits >> bit & 1 == 1).map(move |bit| left.addr + bit * left.size)
+        })
+    }
+
+    /// Words with bits that are left.
+    fn left(&self) -> impl Iterator<Item = Left> {
+        let chunks = self.heap.table.iter().enumerate().filter_map(|(chunk, entry)| {
+            let (words, size) = match entry.state() {
+                State::Run => {
+                    let info = self.heap.runs.get(entry.number())?.info();
+                    (info.words as usize, u64::from(info.size))
+                }
+                State::Large => (1, u64::from(entry.number()) * CHUNK),
+                _ => return None,
+            };
+            Some((chunk, words, size))
+        });
+        chunks.flat_map(move |(chunk, words, size)| {
+            let words = self.unclaimed.iter().skip(self.first_word[chunk] as usize).take(words);
+            words.enumerate().filter_map(move |(word, bits)| {
+                let addr = self.heap_addr + chunk as u64 * CHUNK + word as u64 * 64 * size;
+                let bits = bits.load(Ordering::Relaxed);
+                (bits != 0).then_some(Left { addr, size, bits })
+            })
+        })
     }
 
     /// The block that begins at `addr`, allocated or not.
@@ -185,6 +212,14 @@ impl Blocks for BlockChecker<'_> {
             return Err(self.refused(addr));
         }
         Ok(())
+    }
+
+    fn claim_shared(&self, addr: u64, len: u64, align: u64) -> Result<bool, Invalid> {
+        let found = self.check(addr, len, align)?;
+        // A block that many pointers share is claimed once and looked at often: do not write its line each time.
+        let unclaimed = found.word.load(Ordering::Relaxed) & found.bit != 0
+            && found.word.fetch_and(!found.bit, Ordering::Relaxed) & found.bit != 0;
+        if unclaimed || self.is_allocated(addr) { Ok(unclaimed) } else { Err(self.refused(addr)) }
     }
 
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid> {

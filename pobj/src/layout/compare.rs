@@ -96,6 +96,8 @@ impl<'a> Walk<'a> {
             | (Shape::Pointer { target: a }, Shape::Pointer { target: b })
             | (Shape::Slice { target: a }, Shape::Slice { target: b })
             | (Shape::Ring { target: a }, Shape::Ring { target: b })
+            | (Shape::Shared { target: a }, Shape::Shared { target: b })
+            | (Shape::Weak { target: a }, Shape::Weak { target: b })
             | (Shape::Option { inner: a }, Shape::Option { inner: b })
             | (Shape::Phantom { of: a }, Shape::Phantom { of: b }) => {
                 self.visit(*a, *b, &format!("the target of {name}"));
@@ -173,6 +175,8 @@ impl Shape {
             Self::Ring { .. } => "an owned ring".to_owned(),
             Self::Run { capacity, .. } => format!("a run of up to {capacity}"),
             Self::Phantom { .. } => "a PhantomData".to_owned(),
+            Self::Shared { .. } => "a shared pointer".to_owned(),
+            Self::Weak { .. } => "a weak pointer".to_owned(),
         }
     }
 }
@@ -245,6 +249,16 @@ mod tests {
             lines.iter().any(|line| line.ends_with("Account in the pool, User in the program")),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn another_kind_of_pointer_is_named() {
+        let lines = changed(|schema| {
+            let index = index_of(schema, "Sharer<Account>");
+            let Shape::Shared { target } = schema.types[index].shape else { panic!("not shared") };
+            schema.types[index].shape = Shape::Weak { target };
+        });
+        assert_eq!(lines, ["Sharer<Account>: a shared pointer in the pool, a weak pointer in the program"]);
     }
 
     #[test]

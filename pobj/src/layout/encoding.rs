@@ -118,6 +118,8 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
         Shape::Slice { target } => one(7, target),
         Shape::Phantom { of } => one(8, of),
         Shape::Ring { target } => one(9, target),
+        Shape::Shared { target } => one(11, target),
+        Shape::Weak { target } => one(12, target),
         Shape::Primitive(primitive) => out.extend([0, *primitive as u8]),
         Shape::Array { element, count } => {
             one(1, element);
@@ -255,6 +257,8 @@ impl<'a> Reader<'a> {
             8 => Shape::Phantom { of: self.index()? },
             9 => Shape::Ring { target: self.index()? },
             10 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
+            11 => Shape::Shared { target: self.index()? },
+            12 => Shape::Weak { target: self.index()? },
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }
@@ -312,6 +316,7 @@ fn check_parts(schema: &Schema, ty: &TypeInfo) -> Result<(), String> {
             variants.iter().try_for_each(|variant| within(&variant.fields))
         }
         Shape::Owned { .. } | Shape::Pointer { .. } => exact(8),
+        Shape::Shared { .. } | Shape::Weak { .. } => exact(8),
         Shape::Option { inner } => exact(part(*inner).size),
         Shape::Slice { .. } => exact(16),
         Shape::Ring { .. } => exact(32),
@@ -341,6 +346,7 @@ impl Shape {
         match self {
             Self::Primitive(_) | Self::Owned { .. } | Self::Pointer { .. } => Vec::new(),
             Self::Slice { .. } | Self::Ring { .. } | Self::Phantom { .. } => Vec::new(),
+            Self::Shared { .. } | Self::Weak { .. } => Vec::new(),
             Self::Array { element, .. } | Self::Run { element, .. } => vec![*element],
             Self::Option { inner } => vec![*inner],
             Self::Struct { fields } => fields.iter().map(|field| field.ty).collect(),

@@ -4,6 +4,7 @@
 //! - [`primitives`]: the trait for integers, floats, arrays, `Option` of pointers.
 //! - [`view`]: raw bytes of an object that is not yet known to be valid.
 //! - [`visit`]: the walk over every reachable object that [`Pool::open`](crate) makes before it hands out `&T`.
+//! - `shared`: blocks that several pointers share, and what validation demands of their counts.
 //! - [`schema`], [`encoding`] and [`compare`]: the types of a pool as data, as bytes, and the difference of two.
 //! - [`header`] and [`geometry`]: the first bytes of a pool file, and the places of everything else in it.
 //!
@@ -20,6 +21,7 @@ mod primitives;
 #[cfg(test)]
 mod samples;
 pub mod schema;
+pub(crate) mod shared;
 pub mod view;
 pub mod visit;
 

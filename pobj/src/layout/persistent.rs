@@ -36,7 +36,8 @@ use super::visit::{Invalid, Visit};
     note = "for a struct or enum of your own: add `#[derive(Persistent)]` and `#[repr(C)]` (enum: `#[repr(u8)]`) to it",
     note = "instead of `String` use `PString<'p>`, of `Vec<T>` `PVec<'p, T>`, of `Box<T>` `PBox<'p, T>`, of `HashMap<K, V>` `PHashMap<'p, K, V>`",
     note = "instead of `usize` use `u64`, of `isize` `i64`, of a tuple a `#[repr(C)]` struct, of a reference or raw pointer `PBox<'p, T>`",
-    note = "instead of a cell, a lock or an atomic store the plain value and change it through the `&mut` of a transaction (`get_mut(tx)`)"
+    note = "instead of `Rc<T>` use `PRc<'p, T>`, of `Arc<T>` `PArc<'p, T>`, of a cell `PCell<'p, T>` or `PRefCell<'p, T>`",
+    note = "instead of a lock or an atomic store the plain value and change it through the `&mut` of a transaction (`get_mut(tx)`)"
 )]
 pub unsafe trait Persistent: Sized {
     /// The same type with the lifetime `'q` in the place of its own.
@@ -73,7 +74,7 @@ pub unsafe trait Persistent: Sized {
 #[diagnostic::on_unimplemented(
     message = "`Option<{Self}>` has no layout that a pool could rely on",
     label = "the language fixes the layout of `Option` only for pointers and `NonZero` integers",
-    note = "use `Option<PBox<'p, {Self}>>`, a `NonZero` integer, or an enum of your own with `#[derive(Persistent)]` and `#[repr(u8)]`"
+    note = "use `POption<{Self}>`, `Option<PBox<'p, {Self}>>`, or a `NonZero` integer"
 )]
 pub unsafe trait Niche: Persistent {
     /// [`Persistent::At`] of the same type, which has a niche as well: always `Self::At<'q>`.

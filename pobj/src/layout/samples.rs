@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 
 use super::persistent::{Member, Niche, Persistent};
 use super::schema::{Schema, SchemaBuilder, TypeIndex};
+use super::shared::Hold;
 use super::view::View;
 use super::visit::{Invalid, Visit};
 
@@ -27,6 +28,27 @@ unsafe impl<T: Persistent> Persistent for Owner<T> {
 unsafe impl<T: Persistent> Niche for Owner<T> {
     type NicheAt<'q> = Owner<T::At<'q>>;
 }
+
+/// A pointer to a shared block, strong or weak.
+macro_rules! sharing {
+    ($ty:ident, $shape:ident, $hold:ident) => {
+        #[repr(transparent)]
+        pub(crate) struct $ty<T>(NonZeroU64, PhantomData<T>);
+
+        // SAFETY: a test type; eight bytes, never zero, that lead to a `SharedBlock`.
+        unsafe impl<T: Persistent> Persistent for $ty<T> {
+            type At<'q> = $ty<T::At<'q>>;
+            fn describe(schema: &mut SchemaBuilder) -> TypeIndex {
+                schema.$shape::<Self, T>(stringify!($ty))
+            }
+            fn validate(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+                visit.share::<Sharer<T>, T>(view.u64(0)?, Hold::$hold)
+            }
+        }
+    };
+}
+sharing!(Sharer, shared, Strong);
+sharing!(Watcher, weak, Weak);
 
 /// A struct as the derive writes it.
 macro_rules! members {
@@ -53,9 +75,19 @@ pub(crate) struct Root {
     kind: Kind,
     flags: [bool; 3],
     list: Slice,
+    shared: Sharer<Account>,
+    weak: Watcher<Account>,
     marker: PhantomData<u8>,
 }
-members!(Root { head: Option<Owner<Account>>, kind: Kind, flags: [bool; 3], list: Slice, marker: PhantomData<u8> });
+members!(Root {
+    head: Option<Owner<Account>>,
+    kind: Kind,
+    flags: [bool; 3],
+    list: Slice,
+    shared: Sharer<Account>,
+    weak: Watcher<Account>,
+    marker: PhantomData<u8>
+});
 
 #[repr(C)]
 struct Account {

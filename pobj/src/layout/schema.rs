@@ -195,6 +195,18 @@ pub enum Shape {
         /// How many there are beyond the count.
         extra: u64,
     },
+    /// 8 bytes: the address of a block that several pointers share: the count of strong pointers, the count of weak
+    /// ones (and one more while the first is not 0), each a `u64`, and behind them, aligned, one value.
+    Shared {
+        /// Type of the value.
+        target: TypeIndex,
+    },
+    /// 8 bytes: as `Shared`, but the pointer keeps the counts alive only. Where the strong count is 0 there is no
+    /// value.
+    Weak {
+        /// Type of the value.
+        target: TypeIndex,
+    },
     /// No bytes: `PhantomData`.
     Phantom {
         /// The type that it stands for.
@@ -365,6 +377,16 @@ impl SchemaBuilder {
         })
     }
 
+    /// Adds a pointer of 8 bytes that keeps a shared `Target` alive.
+    pub(crate) fn shared<T, Target: Persistent>(&mut self, name: &'static str) -> TypeIndex {
+        self.wrapper::<T, Target>(name, |target| Shape::Shared { target })
+    }
+
+    /// Adds a pointer of 8 bytes to a shared `Target`, which it does not keep alive.
+    pub(crate) fn weak<T, Target: Persistent>(&mut self, name: &'static str) -> TypeIndex {
+        self.wrapper::<T, Target>(name, |target| Shape::Weak { target })
+    }
+
     pub(crate) fn primitive<T>(&mut self, primitive: Primitive) -> TypeIndex {
         self.add::<T>(primitive.name(), |_, _| Shape::Primitive(primitive))
     }
@@ -494,7 +516,7 @@ impl Arguments<'_> {
 }
 
 /// Identity of a type up to its lifetimes, which is what a schema means by "the same type".
-fn erased_type_id<T>() -> TypeId {
+pub(crate) fn erased_type_id<T>() -> TypeId {
     trait Erased {
         fn id(&self) -> TypeId
         where

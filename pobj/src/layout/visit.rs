@@ -9,6 +9,8 @@
 //! [`check_all`] runs the loop on several threads. A thread without work makes itself known, and the next busy
 //! thread to notice moves half of its list to a shared one.
 //!
+//! Pointers that share a block are noted, and judged at the end of the walk ([`super::shared`]).
+//!
 //! Invariants:
 //! - **B1** A range that a [`Blocks`] accepts is mapped, readable, of exposed provenance, and not written during the
 //!   visit; what the allocator has not handed out since is initialised.
@@ -20,6 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::persistent::Persistent;
+use super::schema::erased_type_id;
+use super::shared::{Hold, Note, SharedBlock};
 use super::view::View;
 
 /// Why some bytes are not a value, and where.
@@ -54,6 +58,9 @@ pub(crate) trait Blocks: Sync {
     /// claimed before, and marks it claimed.
     fn claim(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
 
+    /// As [`claim`](Self::claim), for a block that may be claimed again: whether this is the first claim.
+    fn claim_shared(&self, addr: u64, len: u64, align: u64) -> Result<bool, Invalid>;
+
     /// The same test without the claim: for pointers that do not own.
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
 }
@@ -73,7 +80,7 @@ pub(crate) trait Block {
 type Check = fn(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<(), Invalid>;
 
 /// Values that were claimed and are still to be checked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     addr: u64,
     count: u64,
@@ -90,15 +97,46 @@ const STEP: u64 = if cfg!(miri) { 64 } else { 16 * 1024 };
 /// Checks between two looks at whether a thread is without work.
 const SHARE_EVERY: u32 = if cfg!(miri) { 2 } else { 64 };
 
+/// What a walk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Checking everything that a program could get at.
+    Check,
+    /// Finding what must be kept: weak pointers keep no value, pointers that own nothing are noted.
+    Collect,
+}
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// What has been claimed.
+    pub(crate) totals: Totals,
+    /// Pointers to shared blocks.
+    pub(crate) shared: Vec<Note>,
+    /// Targets of pointers that own nothing, in a walk that collects.
+    points: Vec<Job>,
+}
+
+impl Walk {
+    fn add(&mut self, other: Self) {
+        self.totals += other.totals;
+        self.shared.extend(other.shared);
+        self.points.extend(other.points);
+    }
+}
+
 /// The state of one thread's walk.
 pub struct Visit<'v> {
     blocks: &'v dyn Blocks,
+    purpose: Purpose,
+    /// A block that is claimed already is no fault, and is not looked at again.
+    lenient: bool,
     list: Vec<Job>,
     window: [Option<Job>; WINDOW],
     oldest: usize,
     waiting: usize,
-    /// What has been claimed by this thread.
-    totals: Totals,
+    /// What this thread has found.
+    found: Walk,
 }
 
 /// What a walk has claimed.
@@ -122,14 +160,16 @@ impl std::ops::AddAssign for Totals {
 
 impl<'v> Visit<'v> {
     /// A walk that has not started.
-    pub(crate) fn new(blocks: &'v dyn Blocks) -> Self {
+    pub(crate) fn new(blocks: &'v dyn Blocks, purpose: Purpose) -> Self {
         Self {
             blocks,
+            purpose,
+            lenient: false,
             list: Vec::new(),
             window: [None; WINDOW],
             oldest: 0,
             waiting: 0,
-            totals: Totals::default(),
+            found: Walk::default(),
         }
     }
 
@@ -145,8 +185,10 @@ impl<'v> Visit<'v> {
     pub fn own<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<(), Invalid> {
         if let Some(len) = block_len::<T>(addr, count)? {
             prefetch(addr);
-            self.blocks.claim(addr, len, align_of::<T>() as u64)?;
-            self.totals += Totals { blocks: 1, objects: count, bytes: len };
+            if let Err(refused) = self.blocks.claim(addr, len, align_of::<T>() as u64) {
+                return self.forgive(addr, len, refused);
+            }
+            self.found.totals += Totals { blocks: 1, objects: count, bytes: len };
             if !T::PLAIN && count != 0 {
                 self.list.push(Job { addr, count, size: size_of::<T>() as u64, check: check::<T> });
             }
@@ -172,9 +214,11 @@ impl<'v> Visit<'v> {
             return Err(Invalid::new(what, addr));
         }
         if let Some(len) = block_len::<T>(addr, places)? {
-            self.blocks.claim(addr, len, align_of::<T>() as u64)?;
+            if let Err(refused) = self.blocks.claim(addr, len, align_of::<T>() as u64) {
+                return self.forgive(addr, len, refused);
+            }
             let size = size_of::<T>() as u64;
-            self.totals += Totals { blocks: 1, objects: count, bytes: size * count };
+            self.found.totals += Totals { blocks: 1, objects: count, bytes: size * count };
             if !T::PLAIN {
                 let front = count.min(places - first);
                 for (place, count) in [(first, front), (0, count - front)] {
@@ -195,10 +239,51 @@ impl<'v> Visit<'v> {
     /// [`Invalid`] if it is not.
     #[inline]
     pub fn point<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<(), Invalid> {
-        match block_len::<T>(addr, count)? {
-            Some(len) => self.blocks.known(addr, len, align_of::<T>() as u64),
-            None => Ok(()),
+        if let Some(len) = block_len::<T>(addr, count)? {
+            self.blocks.known(addr, len, align_of::<T>() as u64)?;
+            if self.purpose == Purpose::Collect {
+                self.found.points.push(Job { addr, count, size: size_of::<T>() as u64, check: check::<T> });
+            }
         }
+        Ok(())
+    }
+
+    /// Notes a pointer of type `P` to the [`SharedBlock<T>`] at `addr`. The first one claims it and has its value
+    /// checked; whether the counts fit is found out at the end of the walk.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] if `addr` is not the start of an allocated block with room for it.
+    pub(crate) fn share<P, T: Persistent>(&mut self, addr: u64, hold: Hold) -> Result<(), Invalid> {
+        let Some(len) = block_len::<SharedBlock<T>>(addr, 1)? else {
+            return Err(Invalid::new(format!("a shared pointer is {addr:#x}"), addr));
+        };
+        let align = align_of::<SharedBlock<T>>() as u64;
+        let first = if hold == Hold::Weak && self.purpose == Purpose::Collect {
+            self.blocks.known(addr, len, align)?;
+            false
+        } else {
+            self.blocks.claim_shared(addr, len, align)?
+        };
+        self.found.shared.push(Note::new(addr, hold, first, erased_type_id::<P>()));
+        if !first {
+            return Ok(());
+        }
+        // SAFETY: claimed just now, so V1 follows from B1.
+        let block = unsafe { View::new(addr, len) };
+        let alive = block.u64(0)? != 0;
+        self.found.totals += Totals { blocks: 1, objects: u64::from(alive), bytes: len };
+        if alive && !T::PLAIN {
+            let value = addr + std::mem::offset_of!(SharedBlock<T>, value) as u64;
+            self.list.push(Job { addr: value, count: 1, size: size_of::<T>() as u64, check: check::<T> });
+        }
+        Ok(())
+    }
+
+    /// A claim that was refused: only a lenient walk may pass, over a block that it knows.
+    #[cold]
+    fn forgive(&self, addr: u64, len: u64, refused: Invalid) -> Result<(), Invalid> {
+        if self.lenient { self.blocks.known(addr, len, 1) } else { Err(refused) }
     }
 
     /// Claims a block of `len` bytes like [`own`](Self::own) and gives a view of them, for a check that looks into
@@ -232,10 +317,14 @@ impl<'v> Visit<'v> {
             return Err(Invalid::new(format!("a pointer to a block is {addr:#x}"), addr));
         }
         prefetch(addr);
-        self.blocks.claim(addr, B::LEN, B::ALIGN)?;
-        self.totals += Totals { blocks: 1, objects: 1, bytes: B::LEN };
-        self.list.push(Job { addr, count: 1, size: B::LEN, check: check_block::<B> });
-        // SAFETY: the range has just been claimed, so V1 follows from B1.
+        match self.blocks.claim(addr, B::LEN, B::ALIGN) {
+            Ok(()) => {
+                self.found.totals += Totals { blocks: 1, objects: 1, bytes: B::LEN };
+                self.list.push(Job { addr, count: 1, size: B::LEN, check: check_block::<B> });
+            }
+            Err(refused) => self.forgive(addr, B::LEN, refused)?,
+        }
+        // SAFETY: the range has just been claimed, or was before, so V1 follows from B1.
         Ok(unsafe { View::new(addr, B::LEN) })
     }
 
@@ -245,9 +334,17 @@ impl<'v> Visit<'v> {
         Ok(())
     }
 
-    /// What this walk has claimed so far.
-    pub(crate) fn totals(&self) -> Totals {
-        self.totals
+    /// Keeps what pointers lead to that own nothing, and everything that hangs on it, as far as nothing else did.
+    fn keep_points(&mut self) -> Result<(), Invalid> {
+        while let Some(job) = self.found.points.pop() {
+            let len = job.size * job.count;
+            if self.blocks.claim_shared(job.addr, len, 1)? {
+                self.found.totals += Totals { blocks: 1, objects: job.count, bytes: len };
+                self.list.push(job);
+                self.run()?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks the job that waited longest; false if there is none.
@@ -337,7 +434,7 @@ pub(crate) fn prefetch(addr: u64) {
 ///
 /// [`Invalid`] if the root's block cannot be claimed.
 pub(crate) fn root_job<T: Persistent>(blocks: &dyn Blocks, addr: u64) -> Result<Vec<Job>, Invalid> {
-    let mut visit = Visit::new(blocks);
+    let mut visit = Visit::new(blocks, Purpose::Check);
     visit.own::<T>(addr, 1)?;
     Ok(visit.list)
 }
@@ -347,19 +444,26 @@ pub(crate) fn root_job<T: Persistent>(blocks: &dyn Blocks, addr: u64) -> Result<
 /// # Errors
 ///
 /// The first [`Invalid`] that any thread met.
-pub(crate) fn check_all(blocks: &dyn Blocks, roots: Vec<Job>, threads: usize) -> Result<Totals, Invalid> {
-    let mut totals = Totals::default();
+pub(crate) fn check_all(
+    blocks: &dyn Blocks,
+    purpose: Purpose,
+    roots: Vec<Job>,
+    threads: usize,
+) -> Result<Walk, Invalid> {
+    let mut walk = Walk::default();
     for root in &roots {
-        totals += Totals { blocks: 1, objects: root.count, bytes: root.count.saturating_mul(root.size) };
+        let bytes = root.count.saturating_mul(root.size);
+        walk.totals += Totals { blocks: 1, objects: root.count, bytes };
     }
     if threads <= 1 {
-        let mut visit = Visit::new(blocks);
+        let mut visit = Visit::new(blocks, purpose);
         visit.list = roots;
         visit.run()?;
-        totals += visit.totals();
-        return Ok(totals);
+        walk.add(visit.found);
+        return Ok(walk);
     }
     let shared = Shared {
+        purpose,
         state: Mutex::new(SharedState { list: roots, idle: 0, finished: false, failure: None }),
         wake: Condvar::new(),
         hungry: AtomicUsize::new(0),
@@ -370,19 +474,33 @@ pub(crate) fn check_all(blocks: &dyn Blocks, roots: Vec<Job>, threads: usize) ->
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| shared.work(blocks))).collect();
         for worker in workers {
             match worker.join() {
-                Ok(claimed) => totals += claimed,
+                Ok(found) => walk.add(found),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
     });
     match shared.lock().failure.take() {
         Some(failure) => Err(failure),
-        None => Ok(totals),
+        None => Ok(walk),
     }
+}
+
+/// The second part of a walk that collects: what pointers lead to that own nothing is kept as well.
+///
+/// # Errors
+///
+/// [`Invalid`] if such a pointer leads to what is not a value of its type, though nothing owns it.
+pub(crate) fn keep_points(blocks: &dyn Blocks, walk: Walk) -> Result<Walk, Invalid> {
+    let mut visit = Visit::new(blocks, Purpose::Collect);
+    visit.lenient = true;
+    visit.found = walk;
+    visit.keep_points()?;
+    Ok(visit.found)
 }
 
 /// What the threads of one walk share.
 struct Shared {
+    purpose: Purpose,
     state: Mutex<SharedState>,
     wake: Condvar,
     /// Threads that wait for work: busy ones look here without taking the lock.
@@ -406,8 +524,8 @@ impl Shared {
     }
 
     /// One thread: take, walk, share, until nobody has work.
-    fn work(&self, blocks: &dyn Blocks) -> Totals {
-        let mut visit = Visit::new(blocks);
+    fn work(&self, blocks: &dyn Blocks) -> Walk {
+        let mut visit = Visit::new(blocks, self.purpose);
         while self.take(&mut visit.list) {
             let mut since_look = 0;
             loop {
@@ -416,14 +534,14 @@ impl Shared {
                     Ok(false) => break,
                     Err(failure) => {
                         self.fail(failure);
-                        return visit.totals();
+                        return visit.found;
                     }
                 }
                 since_look += 1;
                 if since_look >= SHARE_EVERY {
                     since_look = 0;
                     if self.stop.load(Ordering::Relaxed) {
-                        return visit.totals();
+                        return visit.found;
                     }
                     if self.hungry.load(Ordering::Relaxed) > 0 {
                         self.share(&mut visit.list);
@@ -431,7 +549,7 @@ impl Shared {
                 }
             }
         }
-        visit.totals()
+        visit.found
     }
 
     /// Waits for work on the shared list and takes half of it; false when the walk is over.
@@ -517,7 +635,7 @@ mod tests {
                 claimed.store(false, Ordering::Relaxed);
             }
             let roots = root_job::<T>(self, self.addr(root))?;
-            check_all(self, roots, threads)
+            check_all(self, Purpose::Check, roots, threads).map(|walk| walk.totals)
         }
     }
 
@@ -528,6 +646,11 @@ mod tests {
                 false => Ok(()),
                 true => Err(Invalid::new("owned twice", addr)),
             }
+        }
+
+        fn claim_shared(&self, addr: u64, len: u64, align: u64) -> Result<bool, Invalid> {
+            self.known(addr, len, align)?;
+            Ok(!self.blocks[&addr].1.swap(true, Ordering::Relaxed))
         }
 
         fn known(&self, addr: u64, len: u64, _align: u64) -> Result<(), Invalid> {
@@ -675,6 +798,9 @@ mod tests {
                     _ => Err(Invalid::new("owned twice", addr)),
                 }
             }
+            fn claim_shared(&self, addr: u64, len: u64, align: u64) -> Result<bool, Invalid> {
+                self.claim(addr, len, align).map(|()| true)
+            }
             fn known(&self, _: u64, _: u64, _: u64) -> Result<(), Invalid> {
                 Ok(())
             }
@@ -692,7 +818,7 @@ mod tests {
         let heap = Everything(base, (0..COUNT * 64 / 16 / 64 + 1).map(|_| Default::default()).collect());
         let start = std::time::Instant::now();
         let roots = root_job::<Node>(&heap, base).unwrap();
-        let totals = check_all(&heap, roots, 1);
+        let totals = check_all(&heap, Purpose::Check, roots, 1).map(|walk| walk.totals);
         println!("{totals:?} {:?}", start.elapsed());
         let start = std::time::Instant::now();
         let (mut at, mut count) = (0, 0);

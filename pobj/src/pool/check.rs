@@ -1,27 +1,58 @@
-//! Validation at open: every reachable object, before any `&T` is handed out.
+//! The walks over every reachable object: validation at open, before any `&T` is handed out, and the survey on which
+//! [`Pool::collect`](crate::Pool::collect) acts.
 
 use super::stats::Opened;
 use crate::ground::error::{Error, Result};
 use crate::heap::Heap;
 use crate::layout::Persistent;
-use crate::layout::visit::{Invalid, check_all, root_job};
+use crate::layout::shared::{Correction, check_shared, corrections};
+use crate::layout::visit::{Invalid, Purpose, check_all, keep_points, root_job};
 use crate::media::Image;
 
+fn corrupt(image: &Image) -> impl Fn(Invalid) -> Error {
+    |invalid| Error::corrupt(invalid.what.into_owned(), invalid.addr.wrapping_sub(image.base()))
+}
+
+fn root(image: &Image) -> u64 {
+    image.load_u64(crate::layout::geometry::ROOT_ADDR)
+}
+
 /// Walks everything reachable from the root with `threads` threads: bit patterns, bounds, alignment, allocated, owned
-/// once. Time: at memory speed in the reachable data; memory: one bit for 16 bytes of heap in use.
+/// once, shared as counted. Time: at memory speed in the reachable data; memory: one bit for 16 bytes of heap in use,
+/// and 24 bytes for each pointer to a shared block.
 pub(super) fn validate<R: Persistent>(heap: &Heap, image: &Image, threads: usize) -> Result<Opened> {
-    let root = image.load_u64(crate::layout::geometry::ROOT_ADDR);
     let checker = heap.blocks(image);
-    let invalid =
-        |invalid: Invalid| Error::corrupt(invalid.what.into_owned(), invalid.addr.wrapping_sub(image.base()));
-    let jobs = root_job::<R>(&checker, root).map_err(invalid)?;
-    let totals = check_all(&checker, jobs, threads).map_err(invalid)?;
+    let jobs = root_job::<R>(&checker, root(image)).map_err(corrupt(image))?;
+    let walk = check_all(&checker, Purpose::Check, jobs, threads).map_err(corrupt(image))?;
+    check_shared(walk.shared).map_err(corrupt(image))?;
     let unreached = checker.unreached();
     Ok(Opened {
         unsafe_shutdown: false,
         replayed: 0,
-        validated_values: totals.objects,
+        validated_values: walk.totals.objects,
         unreachable_blocks: unreached.blocks,
         unreachable_bytes: unreached.bytes,
     })
+}
+
+/// What is allocated and not reachable, and counts that are too high for what is.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// Addresses of the blocks.
+    pub(crate) garbage: Vec<u64>,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Counts that are too high.
+    pub(crate) corrections: Vec<Correction>,
+}
+
+/// Walks what must be kept, as [`validate`] walks what must be valid. No reservation may be open.
+pub(crate) fn survey<R: Persistent>(heap: &Heap, image: &Image, threads: usize) -> Result<Survey> {
+    let checker = heap.blocks(image);
+    let jobs = root_job::<R>(&checker, root(image)).map_err(corrupt(image))?;
+    let walk = check_all(&checker, Purpose::Collect, jobs, threads).map_err(corrupt(image))?;
+    let walk = keep_points(&checker, walk).map_err(corrupt(image))?;
+    let corrections = corrections(&checker, walk.shared).map_err(corrupt(image))?;
+    let garbage = checker.unreached_addrs().collect();
+    Ok(Survey { garbage, bytes: checker.unreached().bytes, corrections })
 }

@@ -7,6 +7,7 @@
 //! to by that writer only; the journal has its own lock and outlives the writer's turn.
 
 mod check;
+mod companions;
 mod create;
 mod gate;
 mod open;
@@ -25,6 +26,8 @@ use crate::journal::{Appender, Background, Durability, Journal, RingState};
 use crate::layout::header::Header;
 use crate::media::{ForkSentinel, Image, ImageMode, Media, Totals};
 
+pub(crate) use check::survey;
+pub(crate) use companions::Companions;
 use gate::Gate;
 pub(crate) use open::Trust;
 pub use options::Options;
@@ -59,6 +62,8 @@ pub(crate) struct PoolBody {
     pub(crate) journal: Arc<Journal>,
     media: Arc<dyn Media>,
     durability: Durability,
+    /// Threads that walk the objects.
+    pub(crate) threads: usize,
     fork: ForkSentinel,
     opened: Opened,
     /// What transactions that did not commit have asked of the medium.
@@ -121,6 +126,7 @@ impl PoolCore {
             journal,
             media,
             durability: settings.durability,
+            threads: settings.threads,
             fork: ForkSentinel::new()?,
             opened,
             failed: Totals::default(),
@@ -261,6 +267,8 @@ impl Drop for PoolCore {
 /// handle is `Send` and `Sync`; share it in an `Arc`. Dropping it closes the pool and ignores errors; call
 /// [`close`](Self::close) to see them.
 pub struct Pool<R> {
+    /// Before the core, so that a companion's drop comes before the pool's end.
+    pub(crate) companions: Companions,
     pub(crate) core: Arc<PoolCore>,
     root: PhantomData<fn() -> R>,
 }
@@ -273,7 +281,7 @@ impl<R> fmt::Debug for Pool<R> {
 
 impl<R> Pool<R> {
     pub(crate) fn from_core(core: Arc<PoolCore>) -> Self {
-        Self { core, root: PhantomData }
+        Self { companions: Companions::default(), core, root: PhantomData }
     }
 
     /// Options for creating or opening a pool.
@@ -308,18 +316,22 @@ impl<R> Pool<R> {
         self.core.journal.last_txid()
     }
 
-    /// Makes everything durable and closes the pool, so that the next open has nothing to recover.
+    /// Drops the pool's [companions](crate::Companion), makes everything durable and closes the pool, so that the next
+    /// open has nothing to recover.
     ///
     /// # Errors
     ///
     /// As [`sync`](Self::sync). The pool is closed in any case; the next open recovers.
     pub fn close(self) -> Result<()> {
+        drop(self.companions);
         self.core.close()
     }
 }
 
 /// A pool that was opened without the right to write: it can only be read, so writing does not compile.
 pub struct ReadOnlyPool<R> {
+    /// Before the core, so that a companion's drop comes before the pool's end.
+    pub(crate) companions: Companions,
     pub(crate) core: Arc<PoolCore>,
     root: PhantomData<fn() -> R>,
 }
@@ -332,7 +344,7 @@ impl<R> fmt::Debug for ReadOnlyPool<R> {
 
 impl<R> ReadOnlyPool<R> {
     pub(crate) fn from_core(core: Arc<PoolCore>) -> Self {
-        Self { core, root: PhantomData }
+        Self { companions: Companions::default(), core, root: PhantomData }
     }
 
     /// Id of the last committed transaction that this view shows.

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::{Fresh, Hook, TxCore, running};
+use super::{Fate, Fresh, Hook, TxCore, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Change;
 use crate::journal::Body;
@@ -39,8 +39,8 @@ pub(crate) fn run<T, E: From<Error>>(
 
 impl TxCore {
     fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
-        self.drop_dead_values();
-        let txid = match self.order() {
+        let ordered = self.drop_dead_values().and_then(|()| self.order());
+        let txid = match ordered {
             Ok(txid) => txid,
             Err(error) => {
                 self.roll_back(pool);
@@ -81,14 +81,15 @@ impl TxCore {
     /// Takes everything apart that died, the newest first: a value's own pointers join the list (I2). So the list holds
     /// what is beside the way down to the value at hand, never a whole level: one entry for a chain of any length. A
     /// block may be freed before all values in it are taken apart; its bytes stay until the transaction has ended.
-    fn drop_dead_values(&self) {
+    fn drop_dead_values(&self) -> Result<()> {
         loop {
             let next = self.work.borrow_mut().drops.pop();
-            let Some(dead) = next else { break };
-            if let Some(glue) = dead.glue {
-                glue(dead.addr, dead.count);
-            }
-            if dead.block != 0 {
+            let Some(dead) = next else { return Ok(()) };
+            let fate = match dead.glue {
+                Some(glue) => glue(self, dead.addr, dead.count)?,
+                None => Fate::Free,
+            };
+            if fate == Fate::Free && dead.block != 0 {
                 self.free(dead.block);
             }
         }

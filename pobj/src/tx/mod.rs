@@ -8,6 +8,7 @@
 //! Dropping a persistent pointer records a *deferred drop*; the values behind it are taken apart at commit, from a
 //! work list, so a long list does not recurse; on abort the record is forgotten (I2).
 
+mod collect;
 pub(crate) mod commit;
 mod in_place;
 mod ranges;
@@ -24,6 +25,7 @@ use crate::heap::{AllocError, Change, Reservation};
 use crate::journal::{Body, Durability};
 use crate::media::{MediaCounts, counts_here};
 use crate::pool::{Owner, PoolBody, PoolCore};
+pub use collect::Collected;
 use in_place::InPlace;
 use ranges::Ranges;
 
@@ -45,8 +47,18 @@ impl fmt::Debug for Tx<'_> {
     }
 }
 
-/// Takes `count` dead values at an address apart: drops each in place. Set by the typed floor.
-pub(crate) type DropGlue = fn(addr: u64, count: u64);
+/// Takes `count` dead values at an address apart: drops each in place. Says what becomes of their block. Set by the
+/// typed floor. An error fails the commit.
+pub(crate) type DropGlue = fn(tx: &TxCore, addr: u64, count: u64) -> Result<Fate>;
+
+/// What becomes of a block when the values in it have been taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is free.
+    Free,
+    /// Somebody else holds it.
+    Keep,
+}
 
 /// `count` values at `addr` that died in this transaction, and their block.
 #[derive(Clone, Copy)]
@@ -170,7 +182,7 @@ impl TxCore {
     }
 
     /// Whether `addr` lies in this transaction's pool.
-    fn covers(&self, addr: u64) -> bool {
+    pub(crate) fn covers(&self, addr: u64) -> bool {
         addr.wrapping_sub(self.pool().image.base()) < self.pool().image.max_len()
     }
 
@@ -263,6 +275,12 @@ impl TxCore {
     /// Records that `count` values at `addr` die if this transaction commits, in a block of which that is recorded apart.
     pub(crate) fn defer_values(&self, addr: u64, count: u64, glue: DropGlue) {
         self.work.borrow_mut().drops.push(Deferred { block: 0, addr, count, glue: Some(glue) });
+    }
+
+    /// Takes the lock of what lies at `addr` for this transaction, before its bytes change. A transaction that is alone
+    /// needs none.
+    pub(crate) fn lock_for_change(&self, _addr: u64) -> Result<()> {
+        Ok(())
     }
 
     fn hook(&self, list: impl FnOnce(&mut Work) -> &mut Vec<Hook>, hook: Hook) {

@@ -1,11 +1,13 @@
 //! Which transactions and read guards this thread has.
 //!
-//! Needed for three things: refusing what could only deadlock (a transaction inside a transaction of the same
+//! Needed for these things: refusing what could only deadlock (a transaction inside a transaction of the same
 //! pool, or under a read guard of it), letting read guards nest, and leading the `Drop` of a persistent pointer,
-//! which has no argument, to its transaction. Transactions on different pools may nest; the address tells which
+//! which has no argument, to its transaction. How cells are borrowed is kept here too, since it ends with them. Transactions on different pools may nest; the address tells which
 //! one a pointer belongs to.
 
+use std::any::TypeId;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,6 +20,9 @@ use crate::pool::{PoolBody, PoolCore};
 struct Thread {
     running: RefCell<Vec<Rc<TxCore>>>,
     reading: RefCell<Vec<(usize, u32)>>,
+    /// How the cells are borrowed that anybody has borrowed.
+    borrows: RefCell<BTreeMap<CellKey, Borrows>>,
+    has_borrows: Cell<bool>,
     /// What the last transaction has asked of its medium.
     last: Cell<(usize, MediaCounts)>,
     /// The memory of a transaction that has ended, for the next one.
@@ -29,6 +34,8 @@ thread_local! {
         Thread {
             running: RefCell::new(Vec::new()),
             reading: RefCell::new(Vec::new()),
+            borrows: RefCell::new(BTreeMap::new()),
+            has_borrows: Cell::new(false),
             last: Cell::new((0, MediaCounts::ZERO)),
             spare: Cell::new(None),
         }
@@ -75,6 +82,9 @@ pub(super) fn end(mut tx: Rc<TxCore>, counts: Option<MediaCounts>) -> Option<Arc
         // Transactions nest like the closures that run them.
         if running.last().is_some_and(|last| Rc::ptr_eq(last, &tx)) {
             running.pop();
+            if running.is_empty() && thread.has_borrows.take() {
+                thread.borrows.borrow_mut().clear();
+            }
         }
         drop(running);
         // The last handle: the closure's `Tx` has been given back.
@@ -99,11 +109,50 @@ pub(crate) fn defer_drop(addr: u64, count: u64, glue: Option<DropGlue>) {
 
 /// As [`defer_drop`], for values in a block whose own end is recorded apart.
 pub(crate) fn defer_values(addr: u64, count: u64, glue: DropGlue) {
+    with_tx(addr, |tx| tx.defer_values(addr, count, glue));
+}
+
+/// Runs `act` with the transaction whose pool holds `addr`; does nothing without one, as [`defer_drop`].
+pub(crate) fn with_tx(addr: u64, act: impl FnOnce(&TxCore)) {
     THREAD.with(|thread| {
         if let Some(tx) = thread.running.borrow().iter().rev().find(|tx| tx.covers(addr)) {
-            tx.defer_values(addr, count, glue);
+            act(tx);
         }
     });
+}
+
+/// What identifies a cell: two cells of one address differ in their type.
+pub(crate) type CellKey = (usize, TypeId);
+
+/// The state of a cell's borrows: so many shared ones, or one that may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Borrows {
+    /// This many, at least one.
+    Shared(u32),
+    /// One that may change.
+    Mutable,
+}
+
+/// Looks at the borrows of the cell `key`, and changes them to what `change` returns.
+///
+/// Gives `None` without a transaction on this thread: then nobody can borrow a cell for changing, and nothing needs to be
+/// known. The states of all cells live as long as the thread's outermost transaction: whoever was given a guard in
+/// it is gone by then, or was forgotten.
+pub(crate) fn with_borrows<T>(key: CellKey, change: impl FnOnce(&mut Option<Borrows>) -> T) -> Option<T> {
+    THREAD.with(|thread| {
+        if thread.running.borrow().is_empty() {
+            return None;
+        }
+        thread.has_borrows.set(true);
+        let mut borrows = thread.borrows.borrow_mut();
+        let mut state = borrows.get(&key).copied();
+        let result = change(&mut state);
+        match state {
+            Some(state) => borrows.insert(key, state),
+            None => borrows.remove(&key),
+        };
+        Some(result)
+    })
 }
 
 /// Notes what a transaction that has ended asked of its medium.

@@ -4,7 +4,8 @@
 //! it sound, by number:
 //!
 //! - **I1** A `&mut T` into a pool exists only if all bytes of that `T` are logged in the running transaction.
-//! - **I2** Ownership is Rust's: each block has one owner; dropping an owner records a free and touches nothing.
+//! - **I2** Ownership is Rust's: each block has one owner, or is counted ([`shared`]); dropping an owner records a
+//!   free, or counts, and touches nothing else.
 //! - **I4** Owners are not `Send`, so a drop happens on the transaction's thread; they are `Sync` when their
 //!   content is.
 //! - **T1** Every address in a value of type `At<'p>` that safe code can reach was made by this floor in this pool,
@@ -14,29 +15,46 @@
 //! - **T3** Readers and the writer exclude each other by the gate; one transaction's references follow the borrows
 //!   of the root, as in any Rust program.
 
+mod arc;
 mod boxed;
 mod buf;
+mod cell;
+mod collect;
+mod companion;
 mod doors;
 mod node;
 mod open;
+mod option;
 mod persist;
 mod pptr;
+mod rc;
+mod ref_cell;
 mod ring;
+mod shared;
 mod text;
 mod tree;
 mod tx_root;
 
+pub use arc::{PArc, PArcWeak};
 pub use boxed::PBox;
 pub(crate) use buf::PBuf;
+pub use cell::PCell;
+pub use companion::Companion;
 pub use doors::ReadGuard;
 pub use node::PListKey;
 pub(crate) use node::{LINKS, Links, Node, USED, VACANT};
+pub use option::POption;
 pub(crate) use persist::{persistent_slice, persistent_struct};
 pub use pptr::PPtr;
+pub use rc::{PRc, PWeak};
+pub use ref_cell::{PRef, PRefCell, PRefMut};
 pub(crate) use ring::PRing;
 pub(crate) use text::PText;
 pub(crate) use tree::{Form, LEVELS, NodeBox, NodeMut, NodeRef, RunMut, Walk, WalkMut, Way};
 pub use tx_root::TxRoot;
+
+use crate::ground::error::Result;
+use crate::tx::{DropGlue, Fate, Tx, TxCore};
 
 /// I4 in a name that the compiler's message shows: an owner of pool memory belongs to its transaction's thread.
 pub struct StaysOnItsThread(std::marker::PhantomData<*const ()>);
@@ -44,6 +62,42 @@ pub struct StaysOnItsThread(std::marker::PhantomData<*const ()>);
 impl StaysOnItsThread {
     const HERE: Self = Self(std::marker::PhantomData);
 }
+
+/// Remembers the bytes of a cell before they change. One in ordinary memory has none to remember (C3).
+fn remember_cell<'p, C>(cell: &C, tx: &Tx<'p>) {
+    let addr = std::ptr::from_ref(cell).addr() as u64;
+    if tx.core.covers(addr) {
+        tx.core.log(addr, size_of::<C>() as u64);
+    }
+}
+
+/// Implements [`Persistent`](crate::layout::Persistent) for a `repr(C)` struct of one `UnsafeCell` and the brand.
+macro_rules! cell_type {
+    ($name:ident) => {
+        // SAFETY: `repr(C)`, with the content at offset 0, whose check is the cell's. It changes under C1 to C3 only, so not
+        // past the transaction.
+        unsafe impl<'p, T: Persistent> Persistent for $name<'p, T> {
+            type At<'q> = $name<'q, T::At<'q>>;
+            const PLAIN: bool = T::PLAIN;
+            const MEMBERS: &'static [$crate::layout::persistent::Member] =
+                &[$crate::layout::persistent::Member::of::<T>("value", std::mem::offset_of!(Self, value))];
+
+            fn describe(schema: &mut $crate::layout::SchemaBuilder) -> $crate::layout::TypeIndex {
+                schema
+                    .structure::<Self>(stringify!($name), Self::MEMBERS, |arguments| arguments.of_type::<T>())
+            }
+
+            #[inline]
+            fn validate(
+                view: $crate::layout::View<'_>,
+                visit: &mut $crate::layout::Visit<'_>,
+            ) -> Result<(), $crate::layout::Invalid> {
+                Self::MEMBERS[0].validate(view, visit)
+            }
+        }
+    };
+}
+use cell_type;
 
 /// Drops `count` values of `T` at `addr` in place, which records the frees of what they own.
 fn drop_values<T>(addr: u64, count: u64) {
@@ -57,16 +111,17 @@ fn drop_values<T>(addr: u64, count: u64) {
 const DROP_STEP: u64 = 64;
 
 /// [`drop_values`] for values whose block is dead: nobody writes to it any more, so most of them can wait.
-fn drop_dead_values<T>(addr: u64, count: u64) {
+fn drop_dead_values<T>(_: &TxCore, addr: u64, count: u64) -> Result<Fate> {
     let now = count.min(DROP_STEP);
     if count > now {
         let rest = addr + now * size_of::<T>() as u64;
         crate::tx::running::defer_values(rest, count - now, drop_dead_values::<T>);
     }
     drop_values::<T>(addr, now);
+    Ok(Fate::Free)
 }
 
-/// Takes values of a dead block apart, if values of `T` own anything.
-const fn glue<T>() -> Option<crate::tx::DropGlue> {
+/// Takes values of a dead block apart, if values of `T` own anything; their block is free then.
+const fn glue<T>() -> Option<DropGlue> {
     if std::mem::needs_drop::<T>() { Some(drop_dead_values::<T>) } else { None }
 }

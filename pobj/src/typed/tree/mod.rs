@@ -28,7 +28,7 @@ use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use super::StaysOnItsThread;
 use crate::ground::error::Result;
-use crate::tx::{Brand, Contents, Tx, running};
+use crate::tx::{Brand, Contents, Fate, Tx, TxCore, running};
 
 pub(crate) use form::Form;
 use form::{Columns, Header};
@@ -81,7 +81,7 @@ impl<K, V> Drop for NodeBox<'_, K, V> {
 }
 
 /// Drops what the dead node at `addr` owns: keys, values and children. The children join the transaction's work list.
-fn drop_node<K, V>(addr: u64, _count: u64) {
+fn drop_node<K, V>(_: &TxCore, addr: u64, _count: u64) -> Result<Fate> {
     let node = NodeRef::<K, V> { addr, content: PhantomData };
     let Header { level, count, .. } = node.header();
     let columns = node.columns();
@@ -98,6 +98,7 @@ fn drop_node<K, V>(addr: u64, _count: u64) {
             running::defer_drop(child, 1, if idle { None } else { Some(drop_node::<K, V>) });
         }
     }
+    Ok(Fate::Free)
 }
 
 /// A look at a node.
