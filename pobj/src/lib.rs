@@ -74,4 +74,8 @@ pub use layout::Persistent;
 pub use pobj_derive::{Persistent, tx};
 pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
 pub use tx::Tx;
-pub use typed::{PBox, PPtr, ReadGuard, TxRoot};
+pub use typed::{
+    PAtomic, PAtomicBool, PAtomicI8, PAtomicI16, PAtomicI32, PAtomicI64, PAtomicU8, PAtomicU16, PAtomicU32,
+    PAtomicU64, PBox, PMutex, PMutexGuard, PPtr, PRwLock, PRwLockReadGuard, PRwLockWriteGuard, ReadGuard,
+    TxRoot,
+};

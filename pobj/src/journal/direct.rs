@@ -50,7 +50,8 @@ pub(crate) struct Appender {
 /// What the writer, the committers and the checkpoint tell each other.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// The last transaction whose record is stored, and where the ring ends behind it.
+    /// The last transaction that has a place in the ring, and where the ring ends behind it. Where several transactions
+    /// run at once the record may still be on its way there (see [`reserve`](super::reserve)).
     appended: AtomicU64,
     tail: AtomicU64,
     /// Every transaction up to this one is durable.
@@ -176,29 +177,47 @@ impl Journal {
 
     fn put_direct(&self, end: &mut Appender, kind: Kind, body: &[u64]) -> Result<u64> {
         let total = record::padded_len(body.len());
-        // A record never wraps.
-        let lap = if end.tail + total > end.lap + self.len { end.lap + self.len } else { end.lap };
-        let position = end.tail.max(lap);
-        while position + total - end.head > self.len {
-            self.find_room(end)?;
-        }
-        let txid = end.last_txid + 1;
-        let horizon = self.progress.fenced.load(Ordering::Relaxed);
+        let (position, lap) = self.find_place(end, total)?;
+        let (txid, horizon) = (end.last_txid + 1, self.horizon());
         let header = Header { txid, horizon, len: record::HEADER_LEN + body.len() * 8, kind };
         record::encode(&mut end.scratch, self.salt, position, header, body);
         self.media.write_ordered(self.offset + (position - lap), bytemuck::cast_slice(&end.scratch))?;
         if total > 1 << 20 {
             end.scratch = Vec::new();
         }
-        (end.tail, end.lap) = (position + total, lap);
-        end.last_txid = txid;
+        Ok(self.advance(end, position + total, lap))
+    }
+
+    /// Everything up to this transaction is durable.
+    #[inline]
+    pub(super) fn horizon(&self) -> u64 {
+        self.progress.fenced.load(Ordering::Relaxed)
+    }
+
+    /// Where the next record goes if it has `total` bytes, and where the lap begins that it lies in. Makes room.
+    #[inline]
+    pub(super) fn find_place(&self, end: &mut Appender, total: u64) -> Result<(u64, u64)> {
+        // A record never wraps.
+        let lap = if end.tail + total > end.lap + self.len { end.lap + self.len } else { end.lap };
+        let position = end.tail.max(lap);
+        while position + total - end.head > self.len {
+            self.find_room(end)?;
+        }
+        Ok((position, lap))
+    }
+
+    /// Moves the ring's end behind the next record. Gives the record's id.
+    #[inline]
+    pub(super) fn advance(&self, end: &mut Appender, tail: u64, lap: u64) -> u64 {
+        (end.tail, end.lap) = (tail, lap);
+        end.last_txid += 1;
         count_alone(&self.counters.records, 1);
         self.progress.tail.store(end.tail, Ordering::Release);
-        self.progress.appended.store(txid, Ordering::Release);
+        self.progress.appended.store(end.last_txid, Ordering::Release);
         if end.tail >= end.look_at {
             self.rouse_direct(end);
         }
-        Ok(txid)
+        end.last_txid
     }
 
     /// Renews the writer's copy of the head; makes a checkpoint if that is not enough.

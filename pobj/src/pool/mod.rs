@@ -4,13 +4,16 @@
 //! reading and writing to `Pool`, so nothing here knows a persistent pointer.
 //!
 //! Who may touch what: the heap is in the [`Owner`] box that the gate hands to the one writer; the image is stored
-//! to by that writer only; the journal has its own lock and outlives the writer's turn.
+//! to by that writer only; the journal has its own lock and outlives the writer's turn. While several transactions share
+//! the pool, the box lies in a mutex, and each stores to what it holds a lock of (see [`locks`]).
 
 mod check;
 mod create;
 mod gate;
+pub(crate) mod locks;
 mod open;
 pub(crate) mod options;
+mod sharing;
 mod stats;
 
 use std::fmt;
@@ -26,9 +29,12 @@ use crate::layout::header::Header;
 use crate::media::{ForkSentinel, Image, ImageMode, Media, Totals};
 
 use gate::Gate;
+use locks::LockTable;
 pub(crate) use open::Trust;
 pub use options::Options;
 use options::Settings;
+pub(crate) use sharing::SEATS;
+use sharing::Sharing;
 pub use stats::{Opened, Stats};
 
 /// What the one writer owns while it writes.
@@ -65,6 +71,10 @@ pub(crate) struct PoolBody {
     pub(crate) failed: Totals,
     /// The image is home: old words are durable before they change.
     pub(crate) in_place: bool,
+    /// Where the owner is while transactions share the pool.
+    pub(crate) sharing: Arc<Sharing<Owner>>,
+    /// What those transactions hold.
+    pub(crate) locks: LockTable,
 }
 
 /// An open pool without its type.
@@ -125,12 +135,14 @@ impl PoolCore {
             opened,
             failed: Totals::default(),
             in_place: in_place && writable,
+            sharing: Arc::new(Sharing::new()),
+            locks: LockTable::default(),
         });
         let owner = Owner { heap, end, body: Some(body.clone()) };
         Ok(Self {
-            body,
             heap_stats: Mutex::new(HeapStats::default()),
-            gate: Gate::new(Box::new(owner)),
+            gate: Gate::new(Box::new(owner), Arc::clone(&body.sharing)),
+            body,
             closed: AtomicBool::new(!writable),
             background: Mutex::new(background),
         })
@@ -246,6 +258,8 @@ impl Drop for PoolCore {
     fn drop(&mut self) {
         // `close` reports errors; a pool that is only dropped is recovered at the next open.
         let _ = self.close();
+        // The body would keep itself alive through the owner that it holds.
+        self.gate.peek(|owner| owner.body = None);
     }
 }
 

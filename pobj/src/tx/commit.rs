@@ -41,9 +41,10 @@ pub(crate) fn run<T, E: From<Error>>(
 }
 
 impl TxCore {
-    fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
+    pub(super) fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
         self.drop_dead_values();
-        let ordered = self.order();
+        let shared = self.work.borrow().as_deref().is_some_and(|work| work.standing.seat.is_some());
+        let ordered = if shared { self.order_shared() } else { self.order() };
         let txid = match ordered {
             Ok(txid) => txid,
             Err(error) => {
@@ -115,7 +116,7 @@ impl TxCore {
         ordered.unwrap_or(Ok(None))
     }
 
-    fn roll_back(self: Rc<Self>, pool: &PoolCore) {
+    pub(super) fn roll_back(self: Rc<Self>, pool: &PoolCore) {
         running::leave(&self);
         self.with(|work, owner| {
             if self.pool().in_place {
@@ -136,6 +137,8 @@ impl TxCore {
     /// Ends the transaction: lets the next writer in, keeps the buffers, gives the hooks that are due.
     fn finish(mut self: Rc<Self>, pool: &PoolCore, committed: bool) -> Vec<Hook> {
         let Some(mut work) = self.work.borrow_mut().take() else { return Vec::new() };
+        // Whoever gets these locks sees what this transaction ordered, or its old words again.
+        let seat = work.end_standing(pool);
         let hooks = work.clear(committed);
         let owner = work.owner.take();
         // The last handle: the closure's `Tx` and this thread's list have given theirs back.
@@ -148,6 +151,8 @@ impl TxCore {
             owner.body = body;
             // Last, because it is an atomic instruction, and that waits for the record on its way to persistent memory.
             pool.gate.leave_writing(owner);
+        } else if let Some(seat) = seat {
+            pool.gate.leave_sharing(seat);
         }
         hooks
     }

@@ -1,6 +1,6 @@
 //! Transactions: the untyped end. What a transaction remembers, how it commits, how it rolls back.
 //!
-//! A transaction owns the pool's [`Owner`] (heap) while it runs. Before a `&mut` is handed out, the old bytes of
+//! A transaction owns the pool's [`Owner`] (heap) while it runs, or shares it with others (see [`share`]). Before a `&mut` is handed out, the old bytes of
 //! its range are remembered here, in ordinary memory (I1); the typed floor sees to that. At commit the ranges are
 //! compared with what is there now, and only changed words go into the record (see [`commit`]). Abort copies the
 //! old bytes back: no I/O.
@@ -9,9 +9,11 @@
 //! work list, so a long list does not recurse; on abort the record is forgotten (I2).
 
 pub(crate) mod commit;
+mod held;
 mod in_place;
 mod ranges;
 pub(crate) mod running;
+pub(crate) mod share;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -26,6 +28,7 @@ use crate::media::{MediaCounts, counts_here};
 use crate::pool::{Owner, PoolBody, PoolCore};
 use in_place::InPlace;
 use ranges::Ranges;
+use share::Standing;
 
 /// Makes a type invariant in `'p`, so that two brands never unify.
 pub(crate) type Brand<'p> = PhantomData<fn(&'p ()) -> &'p ()>;
@@ -86,8 +89,9 @@ type Hook = Box<dyn FnOnce()>;
 /// allocates next to nothing.
 #[derive(Default)]
 struct Work {
-    /// Present while the transaction runs.
+    /// Present while a transaction runs that has the pool alone.
     owner: Option<Box<Owner>>,
+    standing: Standing,
     ranges: Ranges,
     in_place: InPlace,
     reservation: Reservation,
@@ -138,6 +142,18 @@ impl TxCore {
     fn begin(core: &PoolCore) -> Rc<Self> {
         let mut owner = core.gate.enter_writing();
         let pool = owner.body.take().unwrap_or_else(|| core.body());
+        let mut tx = Self::prepared(core, pool);
+        if let Some(fresh) = Rc::get_mut(&mut tx)
+            && let Some(work) = fresh.work.get_mut()
+        {
+            work.owner = Some(owner);
+        }
+        tx
+    }
+
+    /// A transaction on a pool, with nothing in it.
+    #[inline]
+    fn prepared(core: &PoolCore, pool: Arc<PoolBody>) -> Rc<Self> {
         let mut tx = SPARE.take().unwrap_or_default();
         if Rc::get_mut(&mut tx).is_none() {
             // Cannot be: a spare is put there by its last handle.
@@ -147,7 +163,7 @@ impl TxCore {
             fresh.pool = Some(pool);
             fresh.durability.set(core.durability());
             fresh.counts_before = counts_here();
-            fresh.work.get_mut().get_or_insert_default().owner = Some(owner);
+            fresh.work.get_mut().get_or_insert_default();
         }
         tx
     }
@@ -165,7 +181,7 @@ impl TxCore {
     fn with<T>(&self, act: impl FnOnce(&mut Work, &mut Owner) -> T) -> Option<T> {
         let mut work = self.work.borrow_mut();
         let work = work.as_deref_mut()?;
-        let mut owner = work.owner.take()?;
+        let Some(mut owner) = work.owner.take() else { return self.with_shared(work, act) };
         let result = act(work, &mut owner);
         work.owner = Some(owner);
         Some(result)
@@ -173,7 +189,7 @@ impl TxCore {
 
     /// Whether `addr` lies in this transaction's pool.
     fn covers(&self, addr: u64) -> bool {
-        addr.wrapping_sub(self.pool().image.base()) < self.pool().image.max_len()
+        self.pool().image.covers(addr)
     }
 
     /// Takes a zeroed block. Gives its address.

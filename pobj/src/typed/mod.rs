@@ -1,4 +1,4 @@
-//! Typed pointers into a pool, and the two doors to its root: reading and writing.
+//! Typed pointers into a pool, and the doors to its root: reading, writing, sharing.
 //!
 //! This floor turns addresses into references, so it holds the upper end of the crate's `unsafe`. What makes
 //! it sound, by number:
@@ -11,23 +11,34 @@
 //!   or was validated at open; so it is non-null, aligned, in the image, and holds a live value of its type.
 //! - **T2** While a value of brand `'p` lives, its pool is mapped: `'p` is bounded by the guard or the closure
 //!   that borrows the pool. The image's provenance is exposed (IM2).
-//! - **T3** Readers and the writer exclude each other by the gate; one transaction's references follow the borrows
-//!   of the root, as in any Rust program.
+//! - **T3** Readers, sharers and the writer exclude each other by the gate; one transaction's references follow the
+//!   borrows of the root, as in any Rust program. Sharers have the root as `&`, and change what is behind locks by L1 to L4
+//!   of [`lock`].
 
+mod atomic;
 mod boxed;
 mod buf;
 mod doors;
+mod lock;
 mod open;
 mod persist;
 mod pptr;
+mod rw_lock;
+mod share;
 mod text;
 mod tx_root;
 
+pub use atomic::{
+    PAtomic, PAtomicBool, PAtomicI8, PAtomicI16, PAtomicI32, PAtomicI64, PAtomicU8, PAtomicU16, PAtomicU32,
+    PAtomicU64,
+};
 pub use boxed::PBox;
 pub(crate) use buf::PBuf;
 pub use doors::ReadGuard;
+pub use lock::{PMutex, PMutexGuard};
 pub(crate) use persist::{persistent_slice, persistent_struct};
 pub use pptr::PPtr;
+pub use rw_lock::{PRwLock, PRwLockReadGuard, PRwLockWriteGuard};
 pub(crate) use text::PText;
 pub use tx_root::TxRoot;
 
