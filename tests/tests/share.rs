@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use pobj::Durability::{Eventual, Immediate};
 use pobj::media::{Domain, ImageMode};
-use pobj::{
-    Error, Options, PAtomicU64, PBox, PMutex, PRwLock, PString, PVec, Persistent, Pool, Result,
-};
+use pobj::{Error, Options, PAtomicU64, PBox, PMutex, PRwLock, PString, PVec, Persistent, Pool, Result};
 use tests::support::quick_directory;
 
 const CELLS: usize = 8;
@@ -81,7 +79,9 @@ fn transfers_from_many_threads_keep_the_sum() {
                 scope.spawn(move || {
                     let mut state = thread + 1;
                     for round in 0..ROUNDS {
-                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        state = state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1_442_695_040_888_963_407);
                         let (from, to) = ((state >> 33) as usize % CELLS, (state >> 45) as usize % CELLS);
                         let outcome = pool.share(|board, tx| {
                             *board.cells[from].lock(tx)? -= 1;
@@ -318,7 +318,6 @@ fn a_guard_that_is_there_refuses_a_second_one() {
     });
 }
 
-
 #[test]
 fn a_panic_rolls_back_and_releases() {
     on_each(options(), |pool| {
@@ -450,7 +449,9 @@ fn blocks_are_nobody_elses_even_when_the_pool_is_full() {
                 scope.spawn(move || {
                     let mut state = thread as u64 + 7;
                     for round in 0..300u64 {
-                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        state = state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1_442_695_040_888_963_407);
                         let outcome = pool.share(|board, tx| {
                             let mut list = board.lists[thread].lock(tx)?;
                             if round % 5 == 4 {

@@ -44,3 +44,8 @@ pub(crate) fn look_again(looks: u32, spins: u32) {
         std::thread::yield_now();
     }
 }
+
+/// A value on cache lines of its own, neighbours that the processor fetches along included.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Alone<T>(pub(crate) T);

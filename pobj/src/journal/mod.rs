@@ -14,6 +14,7 @@
 //! What is absent on purpose: the journal knows bytes and positions, never types, blocks or user code.
 
 mod apply;
+mod chain;
 mod checkpoint;
 mod direct;
 pub(crate) mod record;

@@ -3,9 +3,13 @@
 //! Transactions that run at once share the ring's end, one after another under a mutex. On persistent memory all that
 //! needs it is to take the next id and the next place; encoding the record, its checksum and its way to the medium follow
 //! outside, at the same time for several records. What others may conclude from the ring's end therefore is: up to here
-//! the ring is spoken for. That a record *is* there is what [`fenced`](super::direct::Progress) says, and the
+//! the ring is spoken for. That a record *is* there is what [the chain of fences](super::chain) says, and the
 //! checkpoint, the sync and each later committer wait for that. Recovery stops at the first record that is not whole, so
 //! a power cut leaves a prefix as ever.
+//!
+//! Under that mutex lies all that is written there, on the mutex's own cache line. Where the ring ends is therefore told
+//! to the rest of the journal when somebody asks ([`Appender::publish`]), when the ring is half full, when it is full, and
+//! when somebody has the pool alone again.
 //!
 //! A place that is never filled would hold up everybody behind it. So whoever fails to fill it poisons the journal,
 //! and [`Reserved`] does so when it is dropped unfilled.
@@ -31,7 +35,6 @@ struct Place {
     position: u64,
     /// Where that is in the ring.
     at: u64,
-    horizon: u64,
 }
 
 impl Journal {
@@ -49,7 +52,7 @@ impl Journal {
         }
         self.check_poison()?;
         let (position, lap) = self.find_place(end, total)?;
-        let place = Place { position, at: position - lap, horizon: self.horizon() };
+        let place = Place { position, at: position - lap };
         let txid = self.advance(end, position + total, lap);
         Ok(Reserved { journal: self, txid, place: Some(place) })
     }
@@ -64,9 +67,9 @@ impl Reserved<'_> {
     /// Sends the record on its way, if it is not. `body` is what the place was taken for; `scratch` is memory to use.
     /// The thread that does this is the one to call [`Journal::wait_durable`].
     pub(crate) fn fill(mut self, scratch: &mut Vec<u64>, body: &[u64]) -> Result<()> {
-        let Some(Place { position, at, horizon }) = self.place else { return Ok(()) };
+        let Some(Place { position, at }) = self.place else { return Ok(()) };
         let journal = self.journal;
-        let len = record::HEADER_LEN + body.len() * 8;
+        let (len, horizon) = (record::HEADER_LEN + body.len() * 8, journal.foreground.horizon());
         let header = Header { txid: self.txid, horizon, len, kind: Kind::Body };
         record::encode(scratch, journal.salt, position, header, body);
         journal.media.write_ordered(journal.offset + at, bytemuck::cast_slice(scratch))?;

@@ -24,6 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Durability;
+use super::chain::Chain;
 use super::direct::{Appender, Buffers, Progress};
 use super::record::{self, Header, Kind, Salt};
 use super::spill::Spill;
@@ -73,11 +74,6 @@ pub(super) struct Counters {
 
 pub(super) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
-}
-
-/// As [`count`], by the only one who counts.
-pub(super) fn count_alone(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 /// Where a record lies in the ring.
@@ -145,10 +141,10 @@ pub(crate) struct Journal {
     /// What the background thread has done.
     pub(crate) background_counts: Totals,
     /// What transactions have done.
-    pub(crate) foreground: Totals,
+    pub(crate) foreground: Chain,
     pub(super) mode: Mode,
     /// On persistent memory.
-    pub(super) progress: Progress,
+    pub(super) progress: Arc<Progress>,
     /// Length beyond which the pool never grows.
     pub(super) max_len: u64,
 }
@@ -203,9 +199,9 @@ impl Journal {
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
             background_counts: Totals::default(),
-            foreground: Totals::default(),
+            foreground: Chain::new(state.txid),
             mode,
-            progress: Progress::new(&state),
+            progress: Arc::new(Progress::new(&state)),
             max_len: geometry.max_len,
         })
     }
@@ -518,7 +514,10 @@ impl Journal {
     pub(crate) fn counts(&self) -> JournalCounts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         JournalCounts {
-            records: load(&self.counters.records),
+            records: match self.mode {
+                Mode::Direct => self.progress.records(),
+                Mode::File | Mode::InPlace => load(&self.counters.records),
+            },
             durable_writes: load(&self.counters.durable_writes),
             durable_bytes: load(&self.counters.durable_bytes),
             checkpoints: load(&self.counters.checkpoints),

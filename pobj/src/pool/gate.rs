@@ -25,7 +25,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::sharing::Sharing;
+use super::sharing::{Shareable, Sharing};
 use crate::ground::sync::{AtomicU32, Condvar, Mutex, MutexGuard, lock, wait};
 use crate::media::Handoff;
 
@@ -78,7 +78,7 @@ impl Queue {
     }
 }
 
-impl<W> Gate<W> {
+impl<W: Shareable> Gate<W> {
     pub(crate) fn new(owned: Box<W>, sharing: Arc<Sharing<W>>) -> Self {
         Self {
             owned: Handoff::new(owned),
@@ -219,7 +219,7 @@ impl<W> Gate<W> {
             self.wake();
             return Some(result);
         }
-        self.sharing.lock().as_deref_mut().map(look)
+        self.sharing.lock().as_mut().map(look)
     }
 
     /// Counts a reader if the box is there.
@@ -327,7 +327,8 @@ mod tests {
     #![cfg(not(loom))]
 
     use super::*;
-    use std::sync::atomic::AtomicBool;
+
+    impl Shareable for u64 {}
 
     fn gate() -> Gate<u64> {
         Gate::new(Box::new(0), Arc::new(Sharing::new()))

@@ -21,8 +21,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::sharing::Alone;
-use crate::ground::sync::{Condvar, Mutex, MutexGuard, lock, wait};
+use crate::ground::sync::{Alone, Condvar, Mutex, MutexGuard, lock, wait};
 use crate::ground::word_hash::WordMap;
 
 /// Shards of the table, a power of two.
@@ -448,8 +447,10 @@ mod tests {
         let table = LockTable::default();
         assert_eq!(now(&table, A, Shared, 1), Granted);
         std::thread::scope(|scope| {
-            let soon = Patience::Until(Instant::now() + Duration::from_millis(50));
-            let writer = scope.spawn(|| table.acquire(A, Exclusive, 2, soon));
+            let writer = scope.spawn(|| {
+                let soon = Patience::Until(Instant::now() + Duration::from_millis(50));
+                table.acquire(A, Exclusive, 2, soon)
+            });
             await_queue(&table, A, 1);
             assert_eq!(table.acquire(A, Shared, 3, Patience::Endless), Granted);
             assert_eq!(writer.join().unwrap(), Busy);

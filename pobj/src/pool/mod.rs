@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ground::error::{Error, Result};
+use crate::ground::sync::Alone;
 use crate::heap::{Heap, HeapStats, Reservation};
 use crate::journal::{Appender, Background, Durability, Journal, RingState};
 use crate::layout::header::Header;
@@ -34,16 +35,24 @@ pub(crate) use open::Trust;
 pub use options::Options;
 use options::Settings;
 pub(crate) use sharing::SEATS;
-use sharing::Sharing;
+use sharing::{Shareable, Sharing};
 pub use stats::{Opened, Stats};
 
 /// What the one writer owns while it writes.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Owner {
-    pub(crate) heap: Heap,
+    /// First, so that one cache line has what a transaction without new blocks needs.
     pub(crate) end: Appender,
+    pub(crate) heap: Heap,
     /// A count of the body that travels with the turn to write, so that a transaction need not touch the counter.
     pub(crate) body: Option<Arc<PoolBody>>,
+}
+
+impl Shareable for Owner {
+    fn end_sharing(&mut self) {
+        self.end.publish();
+    }
 }
 
 /// At most so many bytes are punched out by one commit.
@@ -81,6 +90,8 @@ pub(crate) struct PoolBody {
 pub(crate) struct PoolCore {
     body: Arc<PoolBody>,
     pub(crate) gate: Gate<Owner>,
+    /// Counts of the body for those who share the pool, one for a seat: they would hand the counter from core to core.
+    bodies: [Alone<Mutex<Option<Arc<PoolBody>>>>; SEATS],
     heap_stats: Mutex<HeapStats>,
     closed: AtomicBool,
     background: Mutex<Option<Background>>,
@@ -140,6 +151,7 @@ impl PoolCore {
         });
         let owner = Owner { heap, end, body: Some(body.clone()) };
         Ok(Self {
+            bodies: Default::default(),
             heap_stats: Mutex::new(HeapStats::default()),
             gate: Gate::new(Box::new(owner), Arc::clone(&body.sharing)),
             body,
@@ -152,6 +164,18 @@ impl PoolCore {
     #[cold]
     pub(crate) fn body(&self) -> Arc<PoolBody> {
         Arc::clone(&self.body)
+    }
+
+    /// A count of the body for who sits at `seat`.
+    pub(crate) fn body_at(&self, seat: usize) -> Arc<PoolBody> {
+        let body = self.bodies[seat].0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        body.unwrap_or_else(|| self.body())
+    }
+
+    /// Takes back what [`body_at`](Self::body_at) gave.
+    pub(crate) fn keep_body(&self, seat: Option<usize>, body: Option<Arc<PoolBody>>) {
+        let Some(seat) = seat else { return };
+        *self.bodies[seat].0.lock().unwrap_or_else(PoisonError::into_inner) = body;
     }
 }
 
@@ -229,8 +253,28 @@ impl PoolBody {
 }
 
 impl PoolCore {
+    /// Tells the journal how far those have come who share the pool. A writer says so with each record.
+    fn publish_end(&self) {
+        if let Some(owner) = self.sharing.lock().as_ref() {
+            owner.end.publish();
+        }
+    }
+
+    /// Id of the last transaction that is ordered.
+    fn last_txid(&self) -> u64 {
+        self.publish_end();
+        self.journal.last_txid()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.check_usable()?;
+        self.publish_end();
+        self.journal.sync()
+    }
+
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.check_readable()?;
+        self.publish_end();
         self.journal.checkpoint()?;
         // A running writer punches by itself when it commits.
         self.gate.peek(|owner| self.punch(owner));
@@ -296,8 +340,7 @@ impl<R> Pool<R> {
     ///
     /// [`Error::Poisoned`] after a failed write, [`Error::Io`] if this one fails, [`Error::Forked`].
     pub fn sync(&self) -> Result<()> {
-        self.core.check_usable()?;
-        self.core.journal.sync()
+        self.core.sync()
     }
 
     /// Brings the file's own objects up to date and empties the journal. Happens by itself; useful before copying the
@@ -313,7 +356,7 @@ impl<R> Pool<R> {
     /// Id of the last committed transaction. Ids are consecutive over the pool's whole life.
     #[must_use]
     pub fn last_committed(&self) -> u64 {
-        self.core.journal.last_txid()
+        self.core.last_txid()
     }
 
     /// Makes everything durable and closes the pool, so that the next open has nothing to recover.
@@ -346,6 +389,6 @@ impl<R> ReadOnlyPool<R> {
     /// Id of the last committed transaction that this view shows.
     #[must_use]
     pub fn last_committed(&self) -> u64 {
-        self.core.journal.last_txid()
+        self.core.last_txid()
     }
 }

@@ -12,7 +12,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::ground::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, lock};
+use crate::ground::sync::{Alone, AtomicBool, AtomicU32, Mutex, MutexGuard, lock};
 
 /// Counters. More threads than these share them.
 #[cfg(not(all(loom, test)))]
@@ -20,20 +20,22 @@ pub(crate) const SEATS: usize = 16;
 #[cfg(all(loom, test))]
 pub(crate) const SEATS: usize = 2;
 
-/// A value on cache lines of its own, neighbours that the processor fetches along included.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Alone<T>(pub(crate) T);
+/// What is owned, and told when it is no longer shared.
+pub(crate) trait Shareable {
+    /// Nobody shares this any more.
+    fn end_sharing(&mut self) {}
+}
 
 /// Where the owned state lies while many work with it.
 #[derive(Debug)]
 pub(crate) struct Sharing<W> {
     open: Alone<AtomicBool>,
     seats: [Alone<AtomicU32>; SEATS],
-    owned: Alone<Mutex<Option<Box<W>>>>,
+    /// By value, so that a lock and what it is taken for most come with one cache line.
+    owned: Alone<Mutex<Option<W>>>,
 }
 
-impl<W> Sharing<W> {
+impl<W: Shareable> Sharing<W> {
     pub(crate) fn new() -> Self {
         Self {
             open: Alone(AtomicBool::new(false)),
@@ -44,7 +46,7 @@ impl<W> Sharing<W> {
 
     /// The owned state, for one of those inside. `None` where nobody is.
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Box<W>>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<W>> {
         lock(&self.owned.0)
     }
 
@@ -67,7 +69,7 @@ impl<W> Sharing<W> {
 
     /// Begins a session with `count` inside. The caller holds the gate's lock, as for everything below.
     pub(super) fn begin(&self, owned: Box<W>, seat: usize, count: u32, open: bool) {
-        *self.lock() = Some(owned);
+        *self.lock() = Some(*owned);
         self.seats[seat].0.fetch_add(count, Ordering::SeqCst);
         self.open.0.store(open, Ordering::SeqCst);
     }
@@ -88,6 +90,8 @@ impl<W> Sharing<W> {
         if self.seats.iter().any(|seat| seat.0.load(Ordering::SeqCst) > 0) {
             return None;
         }
-        self.lock().take()
+        let mut owned = self.lock();
+        owned.as_mut()?.end_sharing();
+        owned.take().map(Box::new)
     }
 }

@@ -43,8 +43,7 @@ pub(crate) fn run<T, E: From<Error>>(
 impl TxCore {
     pub(super) fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
         self.drop_dead_values();
-        let shared = self.work.borrow().as_deref().is_some_and(|work| work.standing.seat.is_some());
-        let ordered = if shared { self.order_shared() } else { self.order() };
+        let ordered = self.order();
         let txid = match ordered {
             Ok(txid) => txid,
             Err(error) => {
@@ -71,7 +70,7 @@ impl TxCore {
     }
 
     /// Takes everything apart that died, in work-list order: a value's own pointers join the list (I2).
-    fn drop_dead_values(&self) {
+    pub(super) fn drop_dead_values(&self) {
         loop {
             let next = self.work.borrow_mut().as_deref_mut().and_then(|work| work.drops.pop());
             let Some(dead) = next else { break };
@@ -135,12 +134,13 @@ impl TxCore {
     }
 
     /// Ends the transaction: lets the next writer in, keeps the buffers, gives the hooks that are due.
-    fn finish(mut self: Rc<Self>, pool: &PoolCore, committed: bool) -> Vec<Hook> {
+    pub(super) fn finish(mut self: Rc<Self>, pool: &PoolCore, committed: bool) -> Vec<Hook> {
         let Some(mut work) = self.work.borrow_mut().take() else { return Vec::new() };
         // Whoever gets these locks sees what this transaction ordered, or its old words again.
-        let seat = work.end_standing(pool);
+        work.standing.release(pool);
         let hooks = work.clear(committed);
         let owner = work.owner.take();
+        let seat = work.standing.seat.take();
         // The last handle: the closure's `Tx` and this thread's list have given theirs back.
         let body = Rc::get_mut(&mut self).and_then(|core| {
             core.work = RefCell::new(Some(work));
@@ -151,8 +151,8 @@ impl TxCore {
             owner.body = body;
             // Last, because it is an atomic instruction, and that waits for the record on its way to persistent memory.
             pool.gate.leave_writing(owner);
-        } else if let Some(seat) = seat {
-            pool.gate.leave_sharing(seat);
+        } else {
+            pool.keep_body(seat, body);
         }
         hooks
     }

@@ -19,6 +19,7 @@ use super::held::{Held, HeldLocks};
 use super::{Fresh, TxCore, Work, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Heap;
+use crate::media::counts_here;
 use crate::pool::locks::{Claim, Outcome, Party, Patience};
 use crate::pool::{Owner, PoolCore, SEATS};
 
@@ -32,6 +33,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(1);
 pub(super) struct Standing {
     /// Where it is counted; `None` if it has the pool alone.
     pub(super) seat: Option<usize>,
+    /// It is counted there, and may hold locks.
+    inside: bool,
     /// It was refused a lock, and must not commit.
     pub(super) refused: bool,
     pub(super) held: HeldLocks,
@@ -77,7 +80,7 @@ fn run_once<T, E: From<Error>>(
     let outcome = catch_unwind(AssertUnwindSafe(|| body(&tx)));
     let refused = tx.is_refused();
     match outcome {
-        Ok(Ok(value)) if !refused => match tx.commit(pool) {
+        Ok(Ok(value)) if !refused => match tx.commit_shared(pool) {
             Ok(()) => Ok(Some(value)),
             // Values that die at the commit may need locks of their own.
             Err(Error::Deadlock) => Ok(None),
@@ -113,9 +116,10 @@ impl TxCore {
             return Self::begin(core);
         }
         let seat = core.gate.enter_sharing(party() as usize % SEATS);
-        let tx = Self::prepared(core, core.body());
+        let tx = Self::prepared(core, core.body_at(seat));
         if let Some(work) = tx.work.borrow_mut().as_deref_mut() {
             work.standing.seat = Some(seat);
+            work.standing.inside = true;
         }
         tx
     }
@@ -130,9 +134,11 @@ impl TxCore {
         work: &mut Work,
         act: impl FnOnce(&mut Work, &mut Owner) -> T,
     ) -> Option<T> {
-        work.standing.seat?;
+        if !work.standing.inside {
+            return None;
+        }
         let mut owner = self.pool().sharing.lock();
-        owner.as_deref_mut().map(|owner| act(work, owner))
+        owner.as_mut().map(|owner| act(work, owner))
     }
 
     /// Takes the lock of the place at `addr`, unless the transaction has the pool alone, and notes a guard's borrow.
@@ -159,7 +165,7 @@ impl TxCore {
         claim: Claim,
         patience: Patience,
     ) -> Result<bool> {
-        if standing.seat.is_none() || held.covers(claim) || !self.covers(held.addr) {
+        if !standing.inside || held.covers(claim) || !self.covers(held.addr) {
             return Ok(true);
         }
         if standing.refused {
@@ -185,7 +191,7 @@ impl TxCore {
     pub(crate) fn lock_for_change(&self, addr: u64) -> Result<()> {
         let mut work = self.work.borrow_mut();
         let Some(work) = work.as_deref_mut() else { return Err(Error::Nested) };
-        if work.standing.seat.is_none() {
+        if !work.standing.inside {
             return Ok(());
         }
         let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
@@ -209,9 +215,41 @@ impl TxCore {
         }
     }
 
+    /// As [`commit`](Self::commit), for a transaction that shares the pool: it has left the pool before its fence.
+    fn commit_shared(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
+        if pool.in_place {
+            return self.commit(pool);
+        }
+        self.drop_dead_values();
+        let ordered = match self.order_shared(pool) {
+            Ok(ordered) => ordered,
+            Err(error) => {
+                self.roll_back(pool);
+                return Err(error);
+            }
+        };
+        running::leave(&self);
+        let (durability, before) = (self.durability.get(), self.counts_before);
+        let durable = match ordered {
+            Some(txid) if pool.journal.waits(durability) => pool.journal.wait_durable(txid, before),
+            _ => {
+                pool.journal.foreground.add(counts_here() - before);
+                Ok(())
+            }
+        };
+        let hooks = self.finish(pool, true);
+        running::note_counts(pool, counts_here() - before);
+        durable?;
+        hooks.into_iter().for_each(|hook| hook());
+        Ok(())
+    }
+
     /// Makes the record, orders it, brings the heap up to date, and sends the record on its way. `None` if nothing
     /// changed. Under the mutex is only what must be.
-    pub(super) fn order_shared(&self) -> Result<Option<u64>> {
+    ///
+    /// Locks are given back, and the gate is left, before the record is on its way: an atomic instruction would wait for
+    /// it.
+    pub(super) fn order_shared(&self, core: &PoolCore) -> Result<Option<u64>> {
         let pool = self.pool();
         let image = &pool.image;
         let mut work = self.work.borrow_mut();
@@ -231,7 +269,7 @@ impl TxCore {
             return Ok(None);
         }
         let mut place = pool.sharing.lock();
-        let Some(owner) = place.as_deref_mut() else { return Err(Error::Poisoned) };
+        let Some(owner) = place.as_mut() else { return Err(Error::Poisoned) };
         if !none_freed {
             self.add_fresh(work, Some(&owner.heap));
         }
@@ -247,6 +285,7 @@ impl TxCore {
         let txid = reserved.txid();
         pool.heap_committed(owner, &mut work.reservation, txid);
         drop(place);
+        work.standing.release(core);
         if let Err(error) = reserved.fill(&mut work.standing.scratch, work.body.words()) {
             // The journal is poisoned; the next open decides. The heap is past this transaction, so there is no way back.
             work.ranges.clear();
@@ -269,20 +308,18 @@ impl TxCore {
     }
 }
 
-impl Work {
-    /// Gives the transaction's locks back, and forgets how it stood. Gives its seat, if it had one.
+impl Standing {
+    /// Gives the transaction's locks back, and lets others in who wait for nobody to be inside.
     #[inline]
-    pub(super) fn end_standing(&mut self, pool: &PoolCore) -> Option<usize> {
-        let standing = &mut self.standing;
-        let seat = standing.seat.take();
-        standing.refused = false;
-        match seat {
-            None => standing.held.clear(|_| {}),
-            Some(_) => {
-                let party = party();
-                standing.held.clear(|addr| pool.locks.release(addr, party));
-            }
+    pub(super) fn release(&mut self, pool: &PoolCore) {
+        self.refused = false;
+        if !std::mem::take(&mut self.inside) {
+            return self.held.clear(|_| {});
         }
-        seat
+        let party = party();
+        self.held.clear(|addr| pool.locks.release(addr, party));
+        if let Some(seat) = self.seat {
+            pool.gate.leave_sharing(seat);
+        }
     }
 }
