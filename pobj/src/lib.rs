@@ -65,7 +65,7 @@ mod pool;
 mod tx;
 mod typed;
 
-pub use collections::{PHash, PHashMap, PHasher, PString, PVec, hash_map, vec};
+pub use collections::{PConcurrentMap, PHash, PHashMap, PHasher, PString, PVec, hash_map, vec};
 pub use ground::error::{Error, Result};
 pub use heap::HeapStats;
 pub use journal::{Durability, JournalCounts};

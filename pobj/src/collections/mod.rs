@@ -7,12 +7,14 @@
 //! Nothing here is `unsafe`: the collections are built on `PBuf`, a growing run of values, of the typed floor. So
 //! whatever the bytes of a pool say, an operation may give a wrong answer, but it ends, and stays within the pool.
 
+mod concurrent_map;
 mod hash;
 pub mod hash_map;
 mod pages;
 mod string;
 pub mod vec;
 
+pub use concurrent_map::PConcurrentMap;
 pub use hash::{PHash, PHasher};
 pub use hash_map::PHashMap;
 pub use string::PString;
