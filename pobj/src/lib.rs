@@ -66,8 +66,8 @@ mod tx;
 mod typed;
 
 pub use collections::{
-    PBTreeMap, PBTreeSet, PDeque, PHash, PHashMap, PHashSet, PHasher, PList, PString, PVec, btree_map,
-    btree_set, deque, hash_map, hash_set, list, string, vec,
+    PBTreeMap, PBTreeSet, PConcurrentMap, PDeque, PHash, PHashMap, PHashSet, PHasher, PList, PString, PVec,
+    btree_map, btree_set, deque, hash_map, hash_set, list, string, vec,
 };
 pub use ground::error::{Error, Result};
 pub use heap::HeapStats;
@@ -78,6 +78,7 @@ pub use pobj_derive::{Persistent, tx};
 pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
 pub use tx::{Collected, Tx};
 pub use typed::{
-    Companion, PArc, PArcWeak, PBox, PCell, PListKey, POption, PPtr, PRc, PRef, PRefCell, PRefMut, PWeak,
-    ReadGuard, TxRoot,
+    Companion, PArc, PArcWeak, PAtomic, PAtomicBool, PAtomicI8, PAtomicI16, PAtomicI32, PAtomicI64,
+    PAtomicU8, PAtomicU16, PAtomicU32, PAtomicU64, PBox, PCell, PListKey, PMutex, PMutexGuard, POption, PPtr,
+    PRc, PRef, PRefCell, PRefMut, PRwLock, PRwLockReadGuard, PRwLockWriteGuard, PWeak, ReadGuard, TxRoot,
 };

@@ -9,6 +9,7 @@
 
 pub mod btree_map;
 pub mod btree_set;
+mod concurrent_map;
 pub mod deque;
 mod hash;
 pub mod hash_map;
@@ -20,6 +21,7 @@ pub mod vec;
 
 pub use btree_map::PBTreeMap;
 pub use btree_set::PBTreeSet;
+pub use concurrent_map::PConcurrentMap;
 pub use deque::PDeque;
 pub use hash::{PHash, PHasher};
 pub use hash_map::PHashMap;

@@ -83,10 +83,12 @@ pub enum Error {
     Poisoned,
     /// A transaction on this pool is already running on this thread.
     Nested,
-    /// What should be borrowed is borrowed already in this transaction, and one of the two would change it.
-    AlreadyBorrowed,
     /// This thread holds a read guard of the pool, so a transaction on it could never start.
     ReadGuardHeld,
+    /// Waiting for a lock would have been waiting for oneself, and running the transaction again has not helped.
+    Deadlock,
+    /// This transaction has borrowed the value already, through a guard that is still there (or was forgotten).
+    AlreadyBorrowed,
     /// The process was forked after the pool was opened; only the process that opened a pool may use it.
     Forked,
     /// An option has a value that cannot work.
@@ -211,12 +213,17 @@ impl fmt::Display for Error {
                 f,
                 "a transaction on this pool is already running on this thread; pass its `tx` down instead"
             ),
-            Self::AlreadyBorrowed => {
-                write!(f, "already borrowed in this transaction; drop the other guard first")
-            }
             Self::ReadGuardHeld => {
                 write!(f, "this thread holds a read guard of the pool; drop it before starting a transaction")
             }
+            Self::Deadlock => write!(
+                f,
+                "transactions wait for each other's locks; take locks in the same order everywhere, or fewer at a time"
+            ),
+            Self::AlreadyBorrowed => write!(
+                f,
+                "this transaction has borrowed the value already; drop the first guard before asking for another"
+            ),
             Self::Forked => write!(f, "the pool was opened before a fork; open it in this process"),
             Self::InvalidOption { option, reason } => write!(f, "option `{option}`: {reason}"),
             Self::Domain { path, needed, found } => write!(

@@ -79,7 +79,7 @@ impl Reservation {
     }
 
     /// True if the transaction has freed anything.
-    pub(super) fn has_frees(&self) -> bool {
+    pub(crate) fn has_frees(&self) -> bool {
         !self.freed.is_empty() || !self.large_freed.is_empty()
     }
 

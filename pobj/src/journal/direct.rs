@@ -9,19 +9,19 @@
 //! through a copy of its own, which it renews when that runs out: were head and tail shared, each commit would wait
 //! for the cache lines of the other side.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{self, Entry, Header, Kind};
 use super::recover::Scan;
-use super::ring::{Journal, count_alone};
+use super::ring::{Journal, Mode};
 use super::spill::Spill;
 use super::state::RingState;
 use crate::ground::error::{Error, Result};
+use crate::ground::sync::Alone;
 use crate::layout::geometry::HOME_TXID;
-use crate::media::Media;
+use crate::media::{Media, MediaCounts};
 
-/// A thread that waits for another one's fence gives its processor up after so many looks.
-const SPINS_MAX: u32 = 200;
 /// Bytes of a cache line.
 const LINE: u64 = 64;
 /// Entries of so many bytes, and whole lines, are written past the cache, not stored and flushed.
@@ -33,8 +33,9 @@ static ZEROS: [u8; 4096] = [0; 4096];
 /// The background thread is roused again after so much of the ring, if it was slow to come.
 const ROUSE_AGAIN: u64 = 16;
 
-/// The end of the ring that records are appended to. The writer's own.
-#[derive(Debug, Default)]
+/// The end of the ring that records are appended to. The writer's own. What each record changes comes first.
+#[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Appender {
     tail: u64,
     /// Position of the beginning of the lap that the tail is in.
@@ -45,18 +46,34 @@ pub(crate) struct Appender {
     /// The tail at which to look whether a checkpoint is due.
     look_at: u64,
     scratch: Vec<u64>,
+    /// Where others look. `None` where that is not how they know.
+    progress: Option<Arc<Progress>>,
+}
+
+impl Appender {
+    /// Tells those who do not have the ring's end where it is.
+    #[inline]
+    pub(crate) fn publish(&self) {
+        if let Some(progress) = &self.progress {
+            progress.tail.store(self.tail, Ordering::Release);
+            progress.appended.store(self.last_txid, Ordering::Release);
+        }
+    }
 }
 
 /// What the writer, the committers and the checkpoint tell each other.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Progress {
-    /// The last transaction whose record is stored, and where the ring ends behind it.
+    /// The last transaction that has a place in the ring, and where the ring ends behind it. Where several transactions
+    /// run at once, the record may still be on its way there, and later ones are not told of here at once (see
+    /// [`reserve`](super::reserve)).
     appended: AtomicU64,
     tail: AtomicU64,
-    /// Every transaction up to this one is durable.
-    pub(super) fenced: AtomicU64,
+    /// The last transaction of an earlier open.
+    before: u64,
     /// Position of the head.
-    head: AtomicU64,
+    head: Alone<AtomicU64>,
 }
 
 impl Progress {
@@ -64,8 +81,8 @@ impl Progress {
         Self {
             appended: AtomicU64::new(state.txid),
             tail: AtomicU64::new(state.head),
-            fenced: AtomicU64::new(state.txid),
-            head: AtomicU64::new(state.head),
+            before: state.txid,
+            head: Alone(AtomicU64::new(state.head)),
         }
     }
 
@@ -73,9 +90,18 @@ impl Progress {
         self.appended.load(Ordering::Acquire)
     }
 
+    /// Transactions that were appended since the pool was opened.
+    pub(super) fn records(&self) -> u64 {
+        self.appended() - self.before
+    }
+
+    fn tail(&self) -> u64 {
+        self.tail.load(Ordering::Acquire)
+    }
+
     /// Bytes between head and tail.
     pub(super) fn used(&self) -> u64 {
-        self.tail.load(Ordering::Acquire) - self.head.load(Ordering::Acquire)
+        self.tail.load(Ordering::Acquire) - self.head.0.load(Ordering::Acquire)
     }
 }
 
@@ -150,7 +176,8 @@ impl Journal {
         let state = self.lock().state;
         let look_at = state.head + self.len / 2;
         let (tail, last_txid, scratch) = (state.head, state.txid, Vec::new());
-        Appender { tail, lap: tail - tail % self.len, last_txid, head: tail, look_at, scratch }
+        let progress = (self.mode == Mode::Direct).then(|| Arc::clone(&self.progress));
+        Appender { tail, lap: tail - tail % self.len, last_txid, head: tail, look_at, scratch, progress }
     }
 
     /// Orders one transaction: its record is on its way, and [`wait_durable`](Self::wait_durable) of the same thread
@@ -176,14 +203,8 @@ impl Journal {
 
     fn put_direct(&self, end: &mut Appender, kind: Kind, body: &[u64]) -> Result<u64> {
         let total = record::padded_len(body.len());
-        // A record never wraps.
-        let lap = if end.tail + total > end.lap + self.len { end.lap + self.len } else { end.lap };
-        let position = end.tail.max(lap);
-        while position + total - end.head > self.len {
-            self.find_room(end)?;
-        }
-        let txid = end.last_txid + 1;
-        let horizon = self.progress.fenced.load(Ordering::Relaxed);
+        let (position, lap) = self.find_place(end, total)?;
+        let (txid, horizon) = (end.last_txid + 1, self.foreground.horizon());
         let header = Header { txid, horizon, len: record::HEADER_LEN + body.len() * 8, kind };
         let at = self.offset + (position - lap);
         if let [first, second] = *body {
@@ -196,25 +217,44 @@ impl Journal {
                 end.scratch = Vec::new();
             }
         }
-        (end.tail, end.lap) = (position + total, lap);
-        end.last_txid = txid;
-        count_alone(&self.counters.records, 1);
-        self.progress.tail.store(end.tail, Ordering::Release);
-        self.progress.appended.store(txid, Ordering::Release);
+        let txid = self.advance(end, position + total, lap);
+        end.publish();
+        Ok(txid)
+    }
+
+    /// Where the next record goes if it has `total` bytes, and where the lap begins that it lies in. Makes room.
+    #[inline]
+    pub(super) fn find_place(&self, end: &mut Appender, total: u64) -> Result<(u64, u64)> {
+        // A record never wraps.
+        let lap = if end.tail + total > end.lap + self.len { end.lap + self.len } else { end.lap };
+        let position = end.tail.max(lap);
+        while position + total - end.head > self.len {
+            self.find_room(end)?;
+        }
+        Ok((position, lap))
+    }
+
+    /// Moves the ring's end behind the next record. Gives the record's id.
+    #[inline]
+    pub(super) fn advance(&self, end: &mut Appender, tail: u64, lap: u64) -> u64 {
+        (end.tail, end.lap) = (tail, lap);
+        end.last_txid += 1;
+        self.pace.note(tail);
         if end.tail >= end.look_at {
             self.rouse_direct(end);
         }
-        Ok(txid)
+        end.last_txid
     }
 
     /// Renews the writer's copy of the head; makes a checkpoint if that is not enough.
     #[cold]
     fn find_room(&self, end: &mut Appender) -> Result<()> {
+        end.publish();
         let before = end.head;
-        end.head = self.progress.head.load(Ordering::Acquire);
+        end.head = self.progress.head.0.load(Ordering::Acquire);
         if end.head == before {
             self.checkpoint()?;
-            end.head = self.progress.head.load(Ordering::Acquire);
+            end.head = self.progress.head.0.load(Ordering::Acquire);
             if end.head == before {
                 return Err(Error::Poisoned);
             }
@@ -225,41 +265,31 @@ impl Journal {
     /// Wakes the background thread if the ring is half full.
     #[cold]
     fn rouse_direct(&self, end: &mut Appender) {
-        end.head = self.progress.head.load(Ordering::Acquire);
+        end.head = self.progress.head.0.load(Ordering::Acquire);
         end.look_at = end.head + self.len / 2;
         if end.tail >= end.look_at {
             end.look_at = end.tail + self.len / ROUSE_AGAIN;
+            end.publish();
             // Under the lock: the background thread looks and falls asleep under it.
             self.lock().background_idle = false;
             self.work.notify_one();
         }
     }
 
-    /// Makes this thread's record durable: its fence, and the word of the thread before it.
+    /// Makes this thread's record durable: its fence, and the word of the thread before it. `counts` is what the
+    /// transaction asked of the medium, this fence included.
     #[inline]
-    pub(crate) fn fence_record(&self, txid: u64) -> Result<()> {
+    pub(crate) fn fence_record(&self, txid: u64, counts: MediaCounts) -> Result<()> {
         let fenced = self.media.fence();
         fenced.and_then(|()| self.wait_fenced(txid - 1)).inspect_err(|_| self.poison())?;
-        self.progress.fenced.store(txid, Ordering::Release);
+        self.foreground.extend(txid, counts);
         Ok(())
     }
 
     /// Returns when everything up to `txid` is durable.
     #[inline]
     pub(super) fn wait_fenced(&self, txid: u64) -> Result<()> {
-        if self.progress.fenced.load(Ordering::Acquire) >= txid { Ok(()) } else { self.wait_for_fences(txid) }
-    }
-
-    /// Waits for the threads that stored the records up to `txid`: they are about to fence.
-    #[cold]
-    fn wait_for_fences(&self, txid: u64) -> Result<()> {
-        let mut looks = 0;
-        while self.progress.fenced.load(Ordering::Acquire) < txid {
-            self.check_poison()?;
-            looks += 1;
-            if looks < SPINS_MAX { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
-        Ok(())
+        self.foreground.wait(txid, || self.check_poison())
     }
 
     /// Brings home up to date with everything that is appended, and moves the head.
@@ -277,6 +307,8 @@ impl Journal {
             ring = self.wait(ring);
         }
         ring.checkpointing = true;
+        let used = self.progress.used();
+        self.pace.begin(used, self.progress.tail(), self.len.saturating_sub(used));
         let mut state = ring.state;
         let spills: Vec<Spill> = ring.spills.iter().filter(|spill| spill.txid <= target).cloned().collect();
         drop(ring);
@@ -289,7 +321,7 @@ impl Journal {
             let _ = self.media.truncate(spill.restore_len);
         }
         if outcome.is_ok() {
-            self.progress.head.store(state.head, Ordering::Release);
+            self.progress.head.0.store(state.head, Ordering::Release);
         }
         self.finish_checkpoint(state, outcome)
     }

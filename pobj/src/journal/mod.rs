@@ -8,17 +8,19 @@
 //! The rules J1 to J9 of the design are argued where they bind: the format and its salt in [`record`] (J1, J2),
 //! the positions and group commit in [`ring`] (J6 to J8), scanning and the proof of corruption in [`recover`]
 //! (J3), replay in [`apply`] (J4), transactions larger than the ring in [`spill`] (J5), the head's two slots in
-//! [`state`] (J9). What is different on persistent memory is in [`direct`], and
-//! where the image is home in [`undo`].
+//! [`state`] (J9). What is different on persistent memory is in [`direct`], where
+//! several transactions append at once in [`reserve`], and where the image is home in [`undo`].
 //!
 //! What is absent on purpose: the journal knows bytes and positions, never types, blocks or user code.
 
 mod apply;
+mod chain;
 mod checkpoint;
 mod direct;
 mod pace;
 pub(crate) mod record;
 mod recover;
+mod reserve;
 mod ring;
 mod spill;
 mod state;

@@ -24,6 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Durability;
+use super::chain::Chain;
 use super::direct::{Appender, Buffers, Progress};
 use super::pace::Pace;
 use super::record::{self, Header, Kind, Salt};
@@ -32,7 +33,7 @@ use super::state::RingState;
 use super::undo::InPlace;
 use crate::ground::error::{Error, Result};
 use crate::layout::geometry::Geometry;
-use crate::media::{ImageMode, Media, Totals};
+use crate::media::{ImageMode, Media, MediaCounts, Totals, counts_here};
 
 /// A leader waits for other committers for at most this part of the last durable write's time.
 const GATHER_PART: u32 = 2;
@@ -74,11 +75,6 @@ pub(super) struct Counters {
 
 pub(super) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
-}
-
-/// As [`count`], by the only one who counts.
-pub(super) fn count_alone(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 /// Where a record lies in the ring.
@@ -146,10 +142,10 @@ pub(crate) struct Journal {
     /// What the background thread has done.
     pub(crate) background_counts: Totals,
     /// What transactions have done.
-    pub(crate) foreground: Totals,
+    pub(crate) foreground: Chain,
     pub(super) mode: Mode,
     /// On persistent memory.
-    pub(super) progress: Progress,
+    pub(super) progress: Arc<Progress>,
     pub(super) pace: Pace,
     /// Length beyond which the pool never grows.
     pub(super) max_len: u64,
@@ -205,9 +201,9 @@ impl Journal {
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
             background_counts: Totals::default(),
-            foreground: Totals::default(),
+            foreground: Chain::new(state.txid),
             mode,
-            progress: Progress::new(&state),
+            progress: Arc::new(Progress::new(&state)),
             pace: Pace::new(),
             max_len: geometry.max_len,
         })
@@ -375,13 +371,16 @@ impl Journal {
         self.pace.pay();
     }
 
-    /// Returns when transaction `txid`, which this thread has appended, is durable.
-    pub(crate) fn wait_durable(&self, txid: u64) -> Result<()> {
-        match self.mode {
-            Mode::Direct => self.fence_record(txid),
+    /// Returns when transaction `txid`, which this thread has appended, is durable. `before` is what this thread had
+    /// asked of media when the transaction began.
+    pub(crate) fn wait_durable(&self, txid: u64, before: MediaCounts) -> Result<()> {
+        let outcome = match self.mode {
+            Mode::Direct => return self.fence_record(txid, counts_here() - before + MediaCounts::FENCE),
             Mode::File => self.wait_written(txid),
             Mode::InPlace => self.check_durable(txid),
-        }
+        };
+        self.foreground.add(counts_here() - before);
+        outcome
     }
 
     /// Returns when a durable write has covered transaction `txid`.
@@ -541,7 +540,10 @@ impl Journal {
     pub(crate) fn counts(&self) -> JournalCounts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         JournalCounts {
-            records: load(&self.counters.records),
+            records: match self.mode {
+                Mode::Direct => self.progress.records(),
+                Mode::File | Mode::InPlace => load(&self.counters.records),
+            },
             durable_writes: load(&self.counters.durable_writes),
             durable_bytes: load(&self.counters.durable_bytes),
             checkpoints: load(&self.counters.checkpoints),

@@ -21,8 +21,6 @@
 //!
 //! One thread writes at a time, and makes all its fences itself.
 
-use std::sync::atomic::Ordering;
-
 use super::record::{self, Body, Header, Kind, Salt};
 use super::ring::{Journal, Ring, count, place};
 use super::spill::Spill;
@@ -166,7 +164,7 @@ impl Journal {
         };
         // From here on there is no way back: whether the record is durable is known when the pool is opened again.
         match self.media.fence() {
-            Ok(()) => self.progress.fenced.store(txid, Ordering::Release),
+            Ok(()) => self.foreground.reach(txid),
             Err(error) => {
                 self.poison();
                 ring.in_place.failure = Some(error);
@@ -183,7 +181,7 @@ impl Journal {
 
     /// Whether transaction `txid`, which this thread has committed, is durable.
     pub(super) fn check_durable(&self, txid: u64) -> Result<()> {
-        if self.progress.fenced.load(Ordering::Acquire) >= txid {
+        if self.foreground.fenced() >= txid {
             return Ok(());
         }
         Err(self.lock().in_place.failure.take().unwrap_or(Error::Poisoned))

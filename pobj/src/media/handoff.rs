@@ -5,8 +5,9 @@
 
 use std::marker::PhantomData;
 use std::ptr::null_mut;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::ground::sync::{AtomicPtr, Mutex};
 
 /// A place that holds a box or nothing. Shared between threads if its content may be sent.
 #[derive(Debug)]

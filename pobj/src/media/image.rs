@@ -24,8 +24,10 @@
 //! - **IM1** `base .. base + len` is readable and writable memory until the image is dropped, and `len` never shrinks.
 //! - **IM2** The provenance of that memory was exposed when it was made, so any integer in the range may be turned
 //!   back into a pointer.
-//! - **IM3** The gate (ground floor) excludes readers while a transaction stores, and only the thread of the running
-//!   transaction stores. So no access here races with another, which is what makes `Image: Sync` true.
+//! - **IM3** The pool's gate excludes readers while a transaction stores, and only the thread of the running transaction
+//!   stores. Where transactions share the pool, each loads and stores what nobody else does meanwhile: what it holds a
+//!   lock of, blocks that it has just taken, and under the mutex of the heap the heap's words. So no access here races
+//!   with another, which is what makes `Image: Sync` true.
 
 use std::fmt;
 use std::fs::File;
@@ -165,6 +167,12 @@ impl Image {
     #[inline]
     pub(crate) fn max_len(&self) -> u64 {
         self.max_len
+    }
+
+    /// Whether `addr` is one of the addresses reserved for this pool.
+    #[inline]
+    pub(crate) fn covers(&self, addr: u64) -> bool {
+        addr.wrapping_sub(self.base) < self.max_len
     }
 
     /// Backs the range up to `len` with zeros. Nothing moves. A `len` not beyond the present one changes nothing.

@@ -1,51 +1,98 @@
-//! The gate of a pool: many readers, or one writer who takes the guarded state with it.
+//! The gate of a pool: many readers, or many sharers, or one writer who takes the guarded state with it.
 //!
 //! The writer's state (`W`) travels by value in a box: it is absent while a writer works, so that "only the
-//! writer touches it" is a matter of ownership and no lock is taken for each of its operations. A waiting
-//! writer holds back new readers, so readers cannot starve it. Nobody is woken unless somebody waits: waking
-//! is a system call.
+//! writer touches it" is a matter of ownership and no lock is taken for each of its operations. While sharers work it
+//! lies in a mutex of theirs (see [`sharing`](super::sharing)). Nobody is woken unless somebody waits: waking is a
+//! system call.
 //!
-//! Who finds the way free passes with one atomic instruction (a writer) or three (a reader):
+//! Who finds the way free passes with one atomic instruction (a writer, a sharer) or three (a reader):
 //!
 //! - A writer takes the box and then sees no readers. A reader counts itself and then finds the box there, which
 //!   it takes for a moment to see that. Each does first what the other looks for last, in one total order, so never do
 //!   both pass.
 //! - Who cannot pass counts itself as waiting and tries again under a lock, before it sleeps. Whoever puts the box back,
-//!   or leaves as the last reader, looks at the waiting ones afterwards, and wakes them under that lock. So either
-//!   the one sees the way free, or the other sees it waiting.
+//!   or leaves as the last reader, or as a sharer, looks at the waiting ones afterwards, and wakes them under that lock.
+//!   So either the one sees the way free, or the other sees it waiting.
+//!
+//! Nobody waits for ever while others come and go:
+//!
+//! - A waiting writer or reader closes the sharers' session, so that no more of them enter; waiting writers and sharers
+//!   keep new readers out; waiting writers go before waiting readers and sharers.
+//! - After [`TURNS_MAX`] writers in a row the next to leave lets those in who wait: it counts them as inside before
+//!   anybody else can take the box.
+//! - Between waiting readers and waiting sharers the side goes first that did not go last.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::sharing::{Shareable, Sharing};
+use crate::ground::sync::{AtomicU32, Condvar, Mutex, MutexGuard, lock, wait};
 use crate::media::Handoff;
 
-/// Many readers or one writer, who owns `W` meanwhile.
+/// So many writers may follow one another while readers or sharers wait.
+const TURNS_MAX: u32 = if cfg!(loom) { 1 } else { 16 };
+/// Those who are let in while they sleep are counted here.
+const GUESTS: usize = 0;
+
+/// Many readers, many sharers, or one writer, who owns `W` meanwhile.
 #[derive(Debug)]
 pub(crate) struct Gate<W> {
-    /// Empty while a writer works, or while somebody looks.
+    /// Empty while a writer works, while sharers have it, or while somebody looks.
     owned: Handoff<W>,
     readers: AtomicU32,
     /// Threads that sleep or are about to.
     waiting: AtomicU32,
-    writers_waiting: AtomicU32,
-    sleepers: Mutex<()>,
+    /// Those of them that keep new readers out: writers and sharers.
+    before_readers: AtomicU32,
+    queue: Mutex<Queue>,
     opened: Condvar,
+    sharing: Arc<Sharing<W>>,
 }
 
-impl<W> Gate<W> {
-    pub(crate) fn new(owned: Box<W>) -> Self {
+/// Who waits. Who is let in by another one is *granted*, and neither waits nor tries any more.
+#[derive(Debug, Default)]
+struct Queue {
+    writers: u32,
+    readers: u32,
+    sharers: u32,
+    granted_readers: u32,
+    granted_sharers: u32,
+    /// Writers that have left since somebody else began to wait.
+    turns: u32,
+    /// Readers went in last while sharers waited.
+    sharers_next: bool,
+}
+
+impl Queue {
+    fn may_read(&self) -> bool {
+        self.writers == 0 && !(self.sharers > 0 && self.sharers_next)
+    }
+
+    fn may_share(&self) -> bool {
+        self.writers == 0 && (self.readers == 0 || self.sharers_next)
+    }
+
+    /// Whether a session of sharers may stay open for more of them.
+    fn is_quiet(&self) -> bool {
+        self.writers == 0 && self.readers == 0
+    }
+}
+
+impl<W: Shareable> Gate<W> {
+    pub(crate) fn new(owned: Box<W>, sharing: Arc<Sharing<W>>) -> Self {
         Self {
             owned: Handoff::new(owned),
             readers: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
-            writers_waiting: AtomicU32::new(0),
-            sleepers: Mutex::new(()),
+            before_readers: AtomicU32::new(0),
+            queue: Mutex::new(Queue::default()),
             opened: Condvar::new(),
+            sharing,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
     }
 
     /// Wakes those who wait, if any: they look again.
@@ -65,20 +112,20 @@ impl<W> Gate<W> {
     /// Sleeps until `attempt` gives something. It tries under the lock; what it takes for a moment can disturb only who
     /// does not sleep yet, and comes here to try again.
     #[cold]
-    fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
+    fn wait_for<T>(&self, mut attempt: impl FnMut(&mut Queue) -> Option<T>) -> T {
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut lock = self.lock();
+        let mut queue = self.lock();
         let result = loop {
-            if let Some(result) = attempt() {
+            if let Some(result) = attempt(&mut queue) {
                 break result;
             }
-            lock = self.opened.wait(lock).unwrap_or_else(PoisonError::into_inner);
+            queue = wait(&self.opened, queue);
         };
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         result
     }
 
-    /// Takes the box if nobody reads or writes.
+    /// Takes the box if nobody reads, shares or writes.
     #[inline]
     fn try_writing(&self) -> Option<Box<W>> {
         let owned = self.owned.take()?;
@@ -89,7 +136,7 @@ impl<W> Gate<W> {
         None
     }
 
-    /// Waits until nobody reads or writes, and takes the writer's state.
+    /// Waits until nobody reads, shares or writes, and takes the writer's state.
     #[inline]
     pub(crate) fn enter_writing(&self) -> Box<W> {
         match self.try_writing() {
@@ -102,34 +149,81 @@ impl<W> Gate<W> {
     fn wait_writing(&self) -> Box<W> {
         // The attempt that failed may have held the box when somebody else looked for it.
         self.wake();
-        self.writers_waiting.fetch_add(1, Ordering::SeqCst);
-        let owned = self.wait_for(|| self.try_writing());
-        // Readers that wait for this one to be gone are woken when it leaves.
-        self.writers_waiting.fetch_sub(1, Ordering::SeqCst);
+        self.before_readers.fetch_add(1, Ordering::SeqCst);
+        let mut counted = false;
+        let owned = self.wait_for(|queue| {
+            if !std::mem::replace(&mut counted, true) {
+                queue.writers += 1;
+            }
+            let owned = self.try_writing().or_else(|| self.sharing.close())?;
+            queue.writers -= 1;
+            Some(owned)
+        });
+        // Who waits for this one to be gone is woken when it leaves.
+        self.before_readers.fetch_sub(1, Ordering::SeqCst);
         owned
     }
 
     /// Returns the writer's state and lets others in.
     #[inline]
     pub(crate) fn leave_writing(&self, owned: Box<W>) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return self.leave_to_others(owned);
+        }
         self.owned.put(owned);
         self.wake();
+    }
+
+    #[cold]
+    fn leave_to_others(&self, owned: Box<W>) {
+        let mut queue = self.lock();
+        let others = queue.readers > 0 || queue.sharers > 0;
+        queue.turns = if others { queue.turns + 1 } else { 0 };
+        if others && (queue.writers == 0 || queue.turns > TURNS_MAX) {
+            queue.turns = 0;
+            if queue.sharers > 0 && (queue.readers == 0 || queue.sharers_next) {
+                self.grant_sharers(&mut queue, owned);
+            } else {
+                self.grant_readers(&mut queue, owned);
+            }
+        } else {
+            self.owned.put(owned);
+        }
+        drop(queue);
+        self.opened.notify_all();
+    }
+
+    /// Counts all waiting readers as inside.
+    fn grant_readers(&self, queue: &mut Queue, owned: Box<W>) {
+        let count = std::mem::take(&mut queue.readers);
+        queue.granted_readers += count;
+        queue.sharers_next = true;
+        // Before the box is there to be taken.
+        self.readers.fetch_add(count, Ordering::SeqCst);
+        self.owned.put(owned);
+    }
+
+    /// Counts all waiting sharers as inside.
+    fn grant_sharers(&self, queue: &mut Queue, owned: Box<W>) {
+        let count = std::mem::take(&mut queue.sharers);
+        queue.granted_sharers += count;
+        queue.sharers_next = false;
+        self.sharing.begin(owned, GUESTS, count, queue.is_quiet());
     }
 
     /// Looks at the writer's state, unless a writer has it.
     pub(crate) fn peek<T>(&self, look: impl FnOnce(&mut W) -> T) -> Option<T> {
-        let mut owned = self.owned.take()?;
-        let result = look(&mut owned);
-        self.owned.put(owned);
-        self.wake();
-        Some(result)
+        if let Some(mut owned) = self.owned.take() {
+            let result = look(&mut owned);
+            self.owned.put(owned);
+            self.wake();
+            return Some(result);
+        }
+        self.sharing.lock().as_mut().map(look)
     }
 
-    /// Counts a reader if nobody writes or waits to write.
-    fn try_reading(&self) -> Option<()> {
-        if self.writers_waiting.load(Ordering::SeqCst) > 0 {
-            return None;
-        }
+    /// Counts a reader if the box is there.
+    fn count_reader(&self) -> Option<()> {
         self.readers.fetch_add(1, Ordering::SeqCst);
         if let Some(owned) = self.owned.take() {
             self.owned.put(owned);
@@ -139,14 +233,40 @@ impl<W> Gate<W> {
         None
     }
 
-    /// Waits until nobody writes or waits to write, and counts one more reader.
+    /// Waits until nobody writes or shares, and counts one more reader.
     pub(crate) fn enter_reading(&self) {
-        let free = self.try_reading();
+        let kept_out = self.before_readers.load(Ordering::SeqCst) > 0;
+        let free = if kept_out { None } else { self.count_reader() };
         // Another one may have found the box gone, or this reader there, for that moment.
         self.wake();
         if free.is_none() {
-            self.wait_for(|| self.try_reading());
+            self.wait_reading();
         }
+    }
+
+    #[cold]
+    fn wait_reading(&self) {
+        let mut counted = false;
+        self.wait_for(|queue| {
+            if !std::mem::replace(&mut counted, true) {
+                queue.readers += 1;
+            } else if queue.granted_readers > 0 {
+                queue.granted_readers -= 1;
+                return Some(());
+            }
+            if !queue.may_read() {
+                return None;
+            }
+            if let Some(owned) = self.sharing.close() {
+                self.owned.put(owned);
+            }
+            self.count_reader()?;
+            queue.readers -= 1;
+            queue.sharers_next = queue.sharers > 0;
+            Some(())
+        });
+        // For the sake of other readers, who may have found the box gone for a moment.
+        self.wake();
     }
 
     /// Counts one reader less.
@@ -157,18 +277,67 @@ impl<W> Gate<W> {
             self.wake();
         }
     }
+
+    /// Waits until nobody reads or writes, and counts one more sharer, at `seat` if it can. Gives the seat that
+    /// [`leave_sharing`](Self::leave_sharing) is to be called with.
+    #[inline]
+    pub(crate) fn enter_sharing(&self, seat: usize) -> usize {
+        if self.sharing.enter(seat) { seat } else { self.wait_sharing(seat) }
+    }
+
+    #[cold]
+    fn wait_sharing(&self, seat: usize) -> usize {
+        // Somebody may have seen this one counted for that moment.
+        self.wake();
+        self.before_readers.fetch_add(1, Ordering::SeqCst);
+        let mut counted = false;
+        let seat = self.wait_for(|queue| {
+            if !std::mem::replace(&mut counted, true) {
+                queue.sharers += 1;
+            } else if queue.granted_sharers > 0 {
+                queue.granted_sharers -= 1;
+                return Some(GUESTS);
+            }
+            if !queue.may_share() {
+                return None;
+            }
+            if !self.sharing.join(seat, queue.is_quiet()) {
+                self.sharing.begin(self.try_writing()?, seat, 1, queue.is_quiet());
+            }
+            queue.sharers -= 1;
+            queue.sharers_next = false;
+            Some(seat)
+        });
+        self.before_readers.fetch_sub(1, Ordering::SeqCst);
+        // Others may share as well now, or have found the box gone for a moment.
+        self.wake();
+        seat
+    }
+
+    /// Counts one sharer less.
+    #[inline]
+    pub(crate) fn leave_sharing(&self, seat: usize) {
+        self.sharing.leave(seat);
+        self.wake();
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![cfg(not(loom))]
+
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+
+    impl Shareable for u64 {}
+
+    fn gate() -> Gate<u64> {
+        Gate::new(Box::new(0), Arc::new(Sharing::new()))
+    }
 
     /// Catches: two writers at once, a reader beside a writer, a lost wake-up (which hangs the test).
     #[test]
     fn a_writer_is_alone() {
-        let gate = Arc::new(Gate::new(Box::new(0u64)));
+        let gate = Arc::new(gate());
         let inside = Arc::new(AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -192,7 +361,7 @@ mod tests {
     /// As above, with readers and writers that stay inside for a while and overlap: most go to sleep.
     #[test]
     fn sleepers_are_woken() {
-        let gate = Arc::new(Gate::new(Box::new(0u64)));
+        let gate = Arc::new(gate());
         let rounds = if cfg!(miri) { 3 } else { 300 };
         std::thread::scope(|scope| {
             for thread in 0..4u64 {

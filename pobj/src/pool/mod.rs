@@ -4,14 +4,17 @@
 //! reading and writing to `Pool`, so nothing here knows a persistent pointer.
 //!
 //! Who may touch what: the heap is in the [`Owner`] box that the gate hands to the one writer; the image is stored
-//! to by that writer only; the journal has its own lock and outlives the writer's turn.
+//! to by that writer only; the journal has its own lock and outlives the writer's turn. While several transactions share
+//! the pool, the box lies in a mutex, and each stores to what it holds a lock of (see [`locks`]).
 
 mod check;
 mod companions;
 mod create;
 mod gate;
+pub(crate) mod locks;
 mod open;
 pub(crate) mod options;
+mod sharing;
 mod stats;
 
 use std::fmt;
@@ -21,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ground::error::{Error, Result};
+use crate::ground::sync::Alone;
 use crate::heap::{Heap, HeapStats, Reservation};
 use crate::journal::{Appender, Background, Durability, Journal, RingState};
 use crate::layout::header::Header;
@@ -29,18 +33,29 @@ use crate::media::{ForkSentinel, Image, ImageMode, Media, Totals};
 pub(crate) use check::survey;
 pub(crate) use companions::Companions;
 use gate::Gate;
+use locks::LockTable;
 pub(crate) use open::Trust;
 pub use options::Options;
 use options::Settings;
+pub(crate) use sharing::SEATS;
+use sharing::{Shareable, Sharing};
 pub use stats::{Opened, Stats};
 
 /// What the one writer owns while it writes.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Owner {
-    pub(crate) heap: Heap,
+    /// First, so that one cache line has what a transaction without new blocks needs.
     pub(crate) end: Appender,
+    pub(crate) heap: Heap,
     /// A count of the body that travels with the turn to write, so that a transaction need not touch the counter.
     pub(crate) body: Option<Arc<PoolBody>>,
+}
+
+impl Shareable for Owner {
+    fn end_sharing(&mut self) {
+        self.end.publish();
+    }
 }
 
 /// At most so many bytes are punched out by one commit.
@@ -70,12 +85,18 @@ pub(crate) struct PoolBody {
     pub(crate) failed: Totals,
     /// The image is home: old words are durable before they change.
     pub(crate) in_place: bool,
+    /// Where the owner is while transactions share the pool.
+    pub(crate) sharing: Arc<Sharing<Owner>>,
+    /// What those transactions hold.
+    pub(crate) locks: LockTable,
 }
 
 /// An open pool without its type.
 pub(crate) struct PoolCore {
     body: Arc<PoolBody>,
     pub(crate) gate: Gate<Owner>,
+    /// Counts of the body for those who share the pool, one for a seat: they would hand the counter from core to core.
+    bodies: [Alone<Mutex<Option<Arc<PoolBody>>>>; SEATS],
     heap_stats: Mutex<HeapStats>,
     closed: AtomicBool,
     background: Mutex<Option<Background>>,
@@ -131,12 +152,15 @@ impl PoolCore {
             opened,
             failed: Totals::default(),
             in_place: in_place && writable,
+            sharing: Arc::new(Sharing::new()),
+            locks: LockTable::default(),
         });
         let owner = Owner { heap, end, body: Some(body.clone()) };
         Ok(Self {
-            body,
+            bodies: Default::default(),
             heap_stats: Mutex::new(HeapStats::default()),
-            gate: Gate::new(Box::new(owner)),
+            gate: Gate::new(Box::new(owner), Arc::clone(&body.sharing)),
+            body,
             closed: AtomicBool::new(!writable),
             background: Mutex::new(background),
         })
@@ -146,6 +170,18 @@ impl PoolCore {
     #[cold]
     pub(crate) fn body(&self) -> Arc<PoolBody> {
         Arc::clone(&self.body)
+    }
+
+    /// A count of the body for who sits at `seat`.
+    pub(crate) fn body_at(&self, seat: usize) -> Arc<PoolBody> {
+        let body = self.bodies[seat].0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        body.unwrap_or_else(|| self.body())
+    }
+
+    /// Takes back what [`body_at`](Self::body_at) gave.
+    pub(crate) fn keep_body(&self, seat: Option<usize>, body: Option<Arc<PoolBody>>) {
+        let Some(seat) = seat else { return };
+        *self.bodies[seat].0.lock().unwrap_or_else(PoisonError::into_inner) = body;
     }
 }
 
@@ -229,8 +265,28 @@ impl PoolBody {
 }
 
 impl PoolCore {
+    /// Tells the journal how far those have come who share the pool. A writer says so with each record.
+    fn publish_end(&self) {
+        if let Some(owner) = self.sharing.lock().as_ref() {
+            owner.end.publish();
+        }
+    }
+
+    /// Id of the last transaction that is ordered.
+    fn last_txid(&self) -> u64 {
+        self.publish_end();
+        self.journal.last_txid()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.check_usable()?;
+        self.publish_end();
+        self.journal.sync()
+    }
+
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.check_readable()?;
+        self.publish_end();
         self.journal.checkpoint()?;
         // A running writer punches by itself when it commits.
         self.gate.peek(|owner| self.punch(owner));
@@ -258,6 +314,8 @@ impl Drop for PoolCore {
     fn drop(&mut self) {
         // `close` reports errors; a pool that is only dropped is recovered at the next open.
         let _ = self.close();
+        // The body would keep itself alive through the owner that it holds.
+        self.gate.peek(|owner| owner.body = None);
     }
 }
 
@@ -296,8 +354,7 @@ impl<R> Pool<R> {
     ///
     /// [`Error::Poisoned`] after a failed write, [`Error::Io`] if this one fails, [`Error::Forked`].
     pub fn sync(&self) -> Result<()> {
-        self.core.check_usable()?;
-        self.core.journal.sync()
+        self.core.sync()
     }
 
     /// Brings the file's own objects up to date and empties the journal. Happens by itself; useful before copying the
@@ -313,7 +370,7 @@ impl<R> Pool<R> {
     /// Id of the last committed transaction. Ids are consecutive over the pool's whole life.
     #[must_use]
     pub fn last_committed(&self) -> u64 {
-        self.core.journal.last_txid()
+        self.core.last_txid()
     }
 
     /// Drops the pool's [companions](crate::Companion), makes everything durable and closes the pool, so that the next
@@ -350,6 +407,6 @@ impl<R> ReadOnlyPool<R> {
     /// Id of the last committed transaction that this view shows.
     #[must_use]
     pub fn last_committed(&self) -> u64 {
-        self.core.journal.last_txid()
+        self.core.last_txid()
     }
 }

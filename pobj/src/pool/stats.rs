@@ -51,6 +51,7 @@ pub struct Stats {
 impl PoolCore {
     /// The figures; the heap's are the last known ones while somebody writes.
     pub(crate) fn stats(&self) -> Stats {
+        self.publish_end();
         let mut heap = self.heap_stats.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(now) = self.gate.peek(|owner| owner.heap.stats(&self.image)) {
             *heap = now;

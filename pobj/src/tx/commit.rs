@@ -38,7 +38,7 @@ pub(crate) fn run<T, E: From<Error>>(
 }
 
 impl TxCore {
-    fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
+    pub(super) fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
         let ordered = self.drop_dead_values().and_then(|()| self.order());
         let txid = match ordered {
             Ok(txid) => txid,
@@ -57,22 +57,20 @@ impl TxCore {
             return Ok(());
         };
         if pool.journal.fences_alone() {
-            // Counted before the fence, and while no other transaction counts: behind the fence the caller waits for
-            // every instruction, and here for none, because the record is on its way.
+            // As much as can be before the fence: behind it the caller waits for every instruction, and here for none,
+            // because the record is on its way.
             let counts = counts_here() - before + MediaCounts::FENCE;
-            pool.journal.foreground.add_alone(counts);
             let hooks = self.finish(pool, true, Some(counts));
-            pool.journal.fence_record(txid)?;
+            pool.journal.fence_record(txid, counts)?;
+            pool.journal.keep_pace();
             if !hooks.is_empty() {
                 hooks.into_iter().for_each(|hook| hook());
             }
             return Ok(());
         }
         let hooks = self.finish(pool, true, None);
-        let durable = pool.journal.wait_durable(txid);
-        let counts = counts_here() - before;
-        pool.journal.foreground.add(counts);
-        running::note_counts(pool, counts);
+        let durable = pool.journal.wait_durable(txid, before);
+        running::note_counts(pool, counts_here() - before);
         durable?;
         hooks.into_iter().for_each(|hook| hook());
         Ok(())
@@ -81,7 +79,7 @@ impl TxCore {
     /// Takes everything apart that died, the newest first: a value's own pointers join the list (I2). So the list holds
     /// what is beside the way down to the value at hand, never a whole level: one entry for a chain of any length. A
     /// block may be freed before all values in it are taken apart; its bytes stay until the transaction has ended.
-    fn drop_dead_values(&self) -> Result<()> {
+    pub(super) fn drop_dead_values(&self) -> Result<()> {
         loop {
             let next = self.work.borrow_mut().drops.pop();
             let Some(dead) = next else { return Ok(()) };
@@ -129,7 +127,7 @@ impl TxCore {
         ordered.unwrap_or(Ok(None))
     }
 
-    fn roll_back(self: Rc<Self>, pool: &PoolCore) {
+    pub(super) fn roll_back(self: Rc<Self>, pool: &PoolCore) {
         self.with(|work, owner| {
             if self.pool().in_place {
                 self.roll_back_in_place(work);
@@ -145,16 +143,25 @@ impl TxCore {
 
     /// Ends the transaction: lets the next writer in, keeps the buffers, gives the hooks that are due.
     #[inline]
-    fn finish(self: Rc<Self>, pool: &PoolCore, committed: bool, counts: Option<MediaCounts>) -> Vec<Hook> {
-        let (hooks, owner) = {
+    pub(super) fn finish(
+        self: Rc<Self>,
+        pool: &PoolCore,
+        committed: bool,
+        counts: Option<MediaCounts>,
+    ) -> Vec<Hook> {
+        let (hooks, owner, seat) = {
             let mut work = self.work.borrow_mut();
-            (work.clear(committed), work.owner.take())
+            // Whoever gets these locks sees what this transaction ordered, or its old words again.
+            work.standing.release(pool);
+            (work.clear(committed), work.owner.take(), work.standing.seat.take())
         };
         let body = running::end(self, counts);
         if let Some(mut owner) = owner {
             owner.body = body;
             // Last, because it is an atomic instruction, and that waits for the record on its way to persistent memory.
             pool.gate.leave_writing(owner);
+        } else {
+            pool.keep_body(seat, body);
         }
         hooks
     }

@@ -1,6 +1,6 @@
 //! Transactions: the untyped end. What a transaction remembers, how it commits, how it rolls back.
 //!
-//! A transaction owns the pool's [`Owner`] (heap) while it runs. Before a `&mut` is handed out, the old bytes of
+//! A transaction owns the pool's [`Owner`] (heap) while it runs, or shares it with others (see [`share`]). Before a `&mut` is handed out, the old bytes of
 //! its range are remembered here, in ordinary memory (I1); the typed floor sees to that. At commit the ranges are
 //! compared with what is there now, and only changed words go into the record (see [`commit`]). Abort copies the
 //! old bytes back: no I/O.
@@ -10,9 +10,11 @@
 
 mod collect;
 pub(crate) mod commit;
+mod held;
 mod in_place;
 mod ranges;
 pub(crate) mod running;
+pub(crate) mod share;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -28,6 +30,7 @@ use crate::pool::{Owner, PoolBody, PoolCore};
 pub use collect::Collected;
 use in_place::InPlace;
 use ranges::Ranges;
+use share::Standing;
 
 /// Makes a type invariant in `'p`, so that two brands never unify.
 pub(crate) type Brand<'p> = PhantomData<fn(&'p ()) -> &'p ()>;
@@ -99,8 +102,9 @@ type Hook = Box<dyn FnOnce()>;
 /// What a running transaction works with.
 #[derive(Default)]
 struct Work {
-    /// Present while the transaction runs.
+    /// Present while a transaction runs that has the pool alone.
     owner: Option<Box<Owner>>,
+    standing: Standing,
     ranges: Ranges,
     in_place: InPlace,
     reservation: Reservation,
@@ -145,21 +149,32 @@ pub(crate) struct TxCore {
 impl TxCore {
     #[inline]
     fn begin(core: &PoolCore) -> Result<Rc<Self>> {
-        running::begin(core, |mut tx| {
+        running::begin(core, |tx| {
             let mut owner = core.gate.enter_writing();
             let pool = owner.body.take().unwrap_or_else(|| core.body());
-            if Rc::get_mut(&mut tx).is_none() {
-                // Cannot be: a spare is put there by its last handle.
-                tx = Rc::default();
-            }
-            if let Some(fresh) = Rc::get_mut(&mut tx) {
-                fresh.pool = Some(pool);
-                fresh.durability.set(core.durability());
-                fresh.counts_before = counts_here();
-                fresh.work.get_mut().owner = Some(owner);
-            }
-            tx
+            Self::prepared(tx, core, pool, |work| work.owner = Some(owner))
         })
+    }
+
+    /// A transaction on a pool, with nothing in it but what `place` puts there.
+    #[inline]
+    fn prepared(
+        mut tx: Rc<Self>,
+        core: &PoolCore,
+        pool: Arc<PoolBody>,
+        place: impl FnOnce(&mut Work),
+    ) -> Rc<Self> {
+        if Rc::get_mut(&mut tx).is_none() {
+            // Cannot be: a spare is put there by its last handle.
+            tx = Rc::default();
+        }
+        if let Some(fresh) = Rc::get_mut(&mut tx) {
+            fresh.pool = Some(pool);
+            fresh.durability.set(core.durability());
+            fresh.counts_before = counts_here();
+            place(fresh.work.get_mut());
+        }
+        tx
     }
 
     #[inline]
@@ -175,7 +190,7 @@ impl TxCore {
     #[inline]
     fn with<T>(&self, act: impl FnOnce(&mut Work, &mut Owner) -> T) -> Option<T> {
         let mut work = self.work.borrow_mut();
-        let mut owner = work.owner.take()?;
+        let Some(mut owner) = work.owner.take() else { return self.with_shared(&mut work, act) };
         let result = act(&mut work, &mut owner);
         work.owner = Some(owner);
         Some(result)
@@ -183,7 +198,7 @@ impl TxCore {
 
     /// Whether `addr` lies in this transaction's pool.
     pub(crate) fn covers(&self, addr: u64) -> bool {
-        addr.wrapping_sub(self.pool().image.base()) < self.pool().image.max_len()
+        self.pool().image.covers(addr)
     }
 
     /// Takes a zeroed block. Gives its address.
@@ -275,12 +290,6 @@ impl TxCore {
     /// Records that `count` values at `addr` die if this transaction commits, in a block of which that is recorded apart.
     pub(crate) fn defer_values(&self, addr: u64, count: u64, glue: DropGlue) {
         self.work.borrow_mut().drops.push(Deferred { block: 0, addr, count, glue: Some(glue) });
-    }
-
-    /// Takes the lock of what lies at `addr` for this transaction, before its bytes change. A transaction that is alone
-    /// needs none.
-    pub(crate) fn lock_for_change(&self, _addr: u64) -> Result<()> {
-        Ok(())
     }
 
     fn hook(&self, list: impl FnOnce(&mut Work) -> &mut Vec<Hook>, hook: Hook) {

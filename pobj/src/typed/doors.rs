@@ -32,6 +32,12 @@ impl<'g, R: Persistent> ReadGuard<'g, R> {
         running::begin_reading(core)?;
         Ok(Self { core, addr: core.root_addr(), root: PhantomData, _not_send: StaysOnItsThread::HERE })
     }
+
+    /// Whether `addr` lies in the pool that this guard is of.
+    #[inline]
+    pub(super) fn covers(&self, addr: u64) -> bool {
+        self.core.image.covers(addr)
+    }
 }
 
 impl<'g, R: Persistent> Deref for ReadGuard<'g, R> {

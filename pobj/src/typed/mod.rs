@@ -1,4 +1,4 @@
-//! Typed pointers into a pool, and the two doors to its root: reading and writing.
+//! Typed pointers into a pool, and the doors to its root: reading, writing, sharing.
 //!
 //! This floor turns addresses into references, so it holds the upper end of the crate's `unsafe`. What makes
 //! it sound, by number:
@@ -12,16 +12,19 @@
 //!   or was validated at open; so it is non-null, aligned, in the image, and holds a live value of its type.
 //! - **T2** While a value of brand `'p` lives, its pool is mapped: `'p` is bounded by the guard or the closure
 //!   that borrows the pool. The image's provenance is exposed (IM2).
-//! - **T3** Readers and the writer exclude each other by the gate; one transaction's references follow the borrows
-//!   of the root, as in any Rust program.
+//! - **T3** Readers, sharers and the writer exclude each other by the gate; one transaction's references follow the
+//!   borrows of the root, as in any Rust program. Sharers have the root as `&`, and change what is behind locks by L1 to L4
+//!   of [`lock`].
 
 mod arc;
+mod atomic;
 mod boxed;
 mod buf;
 mod cell;
 mod collect;
 mod companion;
 mod doors;
+mod lock;
 mod node;
 mod open;
 mod option;
@@ -30,17 +33,24 @@ mod pptr;
 mod rc;
 mod ref_cell;
 mod ring;
+mod rw_lock;
+mod share;
 mod shared;
 mod text;
 mod tree;
 mod tx_root;
 
 pub use arc::{PArc, PArcWeak};
+pub use atomic::{
+    PAtomic, PAtomicBool, PAtomicI8, PAtomicI16, PAtomicI32, PAtomicI64, PAtomicU8, PAtomicU16, PAtomicU32,
+    PAtomicU64,
+};
 pub use boxed::PBox;
 pub(crate) use buf::PBuf;
 pub use cell::PCell;
 pub use companion::Companion;
 pub use doors::ReadGuard;
+pub use lock::{PMutex, PMutexGuard};
 pub use node::PListKey;
 pub(crate) use node::{LINKS, Links, Node, USED, VACANT};
 pub use option::POption;
@@ -49,6 +59,7 @@ pub use pptr::PPtr;
 pub use rc::{PRc, PWeak};
 pub use ref_cell::{PRef, PRefCell, PRefMut};
 pub(crate) use ring::PRing;
+pub use rw_lock::{PRwLock, PRwLockReadGuard, PRwLockWriteGuard};
 pub(crate) use text::PText;
 pub(crate) use tree::{Form, LEVELS, NodeBox, NodeMut, NodeRef, RunMut, Walk, WalkMut, Way};
 pub use tx_root::TxRoot;

@@ -22,6 +22,7 @@ use crate::timing::{Pairs, nanos};
 pub mod change;
 pub mod checkpoint;
 pub mod objects;
+pub mod share;
 
 /// Transactions of a pass that counts libpmemobj's fences.
 const COUNTED: usize = 1000;

@@ -1,0 +1,85 @@
+//! Transactions that share a pool: what a second thread adds.
+
+use std::time::Instant;
+
+use pobj::media::ImageMode;
+use pobj::{PMutex, Persistent, Pool};
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::fill::memory_pool;
+use crate::report::{Budget, Row};
+use crate::timing::Pairs;
+
+const THREADS: usize = 2;
+
+/// A counter on cache lines of its own.
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Lane<'p> {
+    count: PMutex<'p, u64>,
+    rest: [u64; 15],
+}
+
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Lanes<'p> {
+    lanes: [Lane<'p>; THREADS],
+    alone: u64,
+}
+
+/// Rate of transactions of one 8-byte change under a lock of the thread's own, two threads at once. Limit: one thread's
+/// rate, measured in turn with it. Also one thread's cost for each, against that of having the pool alone.
+///
+/// # Errors
+///
+/// If the file cannot be made.
+pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
+    let pool = memory_pool::<Lanes>(&bench.memory("share"), 1 << 20, ImageMode::Private)?;
+    let commits = bench.size(40_000, 2_000);
+    let rounds = bench.size(31, 3);
+    let scaling = Pairs::measure(rounds, || rate(&pool, THREADS, commits), || rate(&pool, 1, commits))?;
+    let cost = Pairs::measure(
+        rounds,
+        || Ok(1e9 / rate(&pool, 1, commits)?),
+        || {
+            let start = Instant::now();
+            for _ in 0..commits {
+                pool.write(|lanes, _| {
+                    lanes.alone += 1;
+                    Ok(())
+                })?;
+            }
+            Ok(start.elapsed().as_nanos() as f64 / commits as f64)
+        },
+    )?;
+    Ok(vec![
+        scaling
+            .row("memory: share, 2 threads against 1, locks of their own", "commits/s")
+            .budget(Budget::RatioAtLeast(1.6)),
+        cost.row("- share against write, one thread", "ns"),
+    ])
+}
+
+fn rate(pool: &Pool<Lanes<'static>>, threads: usize, commits: usize) -> Result<f64> {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|lane| {
+                scope.spawn(move || {
+                    (0..commits).try_for_each(|_| {
+                        pool.share(|lanes, tx| {
+                            *lanes.lanes[lane].count.lock(tx)? += 1;
+                            Ok(())
+                        })
+                    })
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.join().map_err(|_| "a committing thread panicked")??;
+        }
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    })?;
+    Ok((threads * commits) as f64 / start.elapsed().as_secs_f64())
+}

@@ -1,0 +1,75 @@
+//! The chain of fences: in which order transactions on persistent memory become durable.
+//!
+//! A fence covers what its own thread has stored. So each committer fences for itself, and then waits for the word of the
+//! one before it: from then on all records up to its own are durable, and it gives its own word. What it must say it says
+//! with one store, and what else it notes lies on the same cache line, which goes from committer to committer.
+
+use std::ops::Deref;
+use std::sync::atomic::Ordering;
+
+use crate::ground::error::Result;
+use crate::ground::sync::{AtomicU64, look_again};
+use crate::media::{MediaCounts, Totals};
+
+/// A thread that waits for another one's fence gives its processor up after so many looks.
+const SPINS_MAX: u32 = 200;
+
+/// How far the chain has come, and what those in it have asked of the medium.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Chain {
+    /// Every transaction up to this one is durable.
+    fenced: AtomicU64,
+    counts: Totals,
+}
+
+impl Chain {
+    pub(super) fn new(txid: u64) -> Self {
+        Self { fenced: AtomicU64::new(txid), counts: Totals::default() }
+    }
+
+    /// Everything up to this transaction is durable. A little older than the truth, perhaps.
+    #[inline]
+    pub(super) fn horizon(&self) -> u64 {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// As [`horizon`](Self::horizon), and what its committer did before is seen.
+    pub(super) fn fenced(&self) -> u64 {
+        self.fenced.load(Ordering::Acquire)
+    }
+
+    /// Returns when everything up to `txid` is durable: the threads that stored it are about to fence. `check` ends the
+    /// wait where one of them has failed.
+    #[inline]
+    pub(super) fn wait(&self, txid: u64, check: impl Fn() -> Result<()>) -> Result<()> {
+        let mut looks = 0;
+        while self.fenced() < txid {
+            check()?;
+            look_again(looks, SPINS_MAX);
+            looks = looks.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Says that `txid` is durable. Only who has fenced its record and waited for the one before says so: one thread at
+    /// a time, which may therefore count with plain stores.
+    #[inline]
+    pub(super) fn extend(&self, txid: u64, counts: MediaCounts) {
+        self.counts.add_alone(counts);
+        self.reach(txid);
+    }
+
+    /// Says that `txid` is durable, where there is no chain.
+    pub(super) fn reach(&self, txid: u64) {
+        self.fenced.store(txid, Ordering::Release);
+    }
+}
+
+impl Deref for Chain {
+    type Target = Totals;
+
+    fn deref(&self) -> &Totals {
+        &self.counts
+    }
+}
