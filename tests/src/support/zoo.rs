@@ -53,8 +53,11 @@ pub struct Zoo<'p> {
     tickets: PHashSet<'p, u16>,
 }
 
+/// Room for a chunk of each size of block that the animals take.
+const MAX_SIZE: u64 = 2 << 20;
+
 pub fn options() -> Options<Zoo<'static>> {
-    small(1 << 20)
+    small(MAX_SIZE)
 }
 
 fn text<'p>(tx: &Tx<'p>, number: u64) -> pobj::Result<PString<'p>> {
@@ -264,7 +267,7 @@ impl Patient {
     }
 
     pub fn memory() -> Place {
-        Place::Memory(SimMedia::new(1 << 20).unwrap())
+        Place::Memory(SimMedia::new(MAX_SIZE).unwrap())
     }
 
     /// A pool that was closed.
