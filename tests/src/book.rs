@@ -20,6 +20,7 @@ pages!(
     collections,
     shared,
     companions,
+    sequences,
     opening,
     pmem,
     format,

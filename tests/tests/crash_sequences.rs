@@ -106,8 +106,10 @@ impl Model {
                 self.words.insert(at, text(name));
             }
             4 => {
-                (root.words.remove(at, tx), root.jobs.pop_front());
-                (self.words.remove(at), self.jobs.pop_front());
+                drop(root.words.remove(at, tx));
+                root.jobs.pop_front();
+                self.words.remove(at);
+                self.jobs.pop_front();
             }
             5 => {
                 root.jobs.rotate_left(self.jobs.len() / 3, tx)?;
@@ -279,8 +281,11 @@ impl History {
         if Model::of(&pool.read()) != Ok(next) {
             return Err("the next transaction did something else".to_owned());
         }
-        let empty = |root: &mut Root<'_>| *root = Root::default();
-        pool.write(|root, _| Ok(empty(root))).map_err(|error| format!("empty: {error}"))?;
+        let emptied = pool.write(|root, _| {
+            *root = Root::default();
+            Ok(())
+        });
+        emptied.map_err(|error| format!("empty: {error}"))?;
         match pool.stats().heap.live_blocks - self.empty {
             0 => Ok(()),
             left => Err(format!("{left} blocks are left over")),

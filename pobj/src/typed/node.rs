@@ -170,7 +170,8 @@ unsafe impl<T: Persistent> Persistent for Node<T> {
 /// the list), or outside. It is checked when used: once its value has left the list, no value is found by it, nor is one
 /// in another list. (What is compared is a number of 32 bits that each insert counts up from a random start. So a key
 /// whose value is gone could name another one after exactly 2^32 further inserts into the list, and a key of another
-/// list by a chance of that size. Then it finds that other value: never more than a wrong answer.)
+/// list by a chance of that size. Then it finds that other value: never more than a wrong answer. A key that was made in a
+/// transaction that rolled back was never made: a later insert may give the same one.)
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PListKey(

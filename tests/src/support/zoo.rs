@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use pobj::media::Media;
 use pobj::media::sim::SimMedia;
-use pobj::{Error, Options, PBox, PHashMap, PString, PVec, Persistent, Pool, Tx};
+use pobj::{
+    Error, Options, PBox, PDeque, PHashMap, PHashSet, PList, PListKey, PString, PVec, Persistent, Pool, Tx,
+};
 
 use super::{Link, quick_directory, small};
 
@@ -45,10 +47,17 @@ pub struct Zoo<'p> {
     keepers: PHashMap<'p, PString<'p>, PVec<'p, u16>>,
     by_number: PHashMap<'p, u32, char>,
     plain: PVec<'p, u64>,
+    queue: PDeque<'p, PString<'p>>,
+    parade: PList<'p, Beast<'p>>,
+    leader: Option<PListKey>,
+    tickets: PHashSet<'p, u16>,
 }
 
+/// Room for a chunk of each size of block that the animals take.
+const MAX_SIZE: u64 = 2 << 20;
+
 pub fn options() -> Options<Zoo<'static>> {
-    small(1 << 20)
+    small(MAX_SIZE)
 }
 
 fn text<'p>(tx: &Tx<'p>, number: u64) -> pobj::Result<PString<'p>> {
@@ -89,6 +98,18 @@ pub fn live<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()>
     zoo.keepers.entry(key, tx).or_default()?.push(tx, number as u16)?;
     zoo.by_number.insert(tx, number as u32 * 77, zoo.letter)?;
     zoo.by_number.remove(&(number as u32 * 77 / 3), tx);
+    zoo.queue.push_back(tx, text(tx, number)?)?;
+    if number % 3 == 2 {
+        zoo.queue.pop_front();
+    }
+    let key = zoo.parade.push_back(tx, self::beast(tx, number + 2)?)?;
+    match number % 4 {
+        1 => zoo.leader = Some(key),
+        2 => drop(zoo.leader.and_then(|leader| zoo.parade.remove(leader, tx))),
+        _ => drop(zoo.parade.move_to_front(key, tx)),
+    }
+    zoo.tickets.insert(tx, number as u16 * 7)?;
+    zoo.tickets.remove(&(number as u16 / 2 * 7), tx);
     if zoo.plain.len() < 5000 {
         zoo.plain.extend(tx, (0..1000).map(|word| word ^ number << 32))?;
     }
@@ -123,6 +144,15 @@ pub fn walk(zoo: &Zoo<'_>) -> u64 {
     numbers.sort_unstable();
     numbers.iter().for_each(|(key, letter)| sum.add(u64::from(*key) << 32 | u64::from(*letter as u32)));
     zoo.plain.iter().for_each(|word| sum.add(*word));
+    zoo.queue.iter().for_each(|text| sum.add_text(text));
+    zoo.parade.iter().for_each(|beast| walk_beast(beast, &mut sum));
+    assert_eq!(zoo.parade.iter().rev().count(), zoo.parade.len());
+    if let Some(leader) = zoo.leader.and_then(|key| zoo.parade.get(key)) {
+        walk_beast(leader, &mut sum);
+    }
+    let mut tickets: Vec<u16> = zoo.tickets.iter().copied().collect();
+    tickets.sort_unstable();
+    tickets.iter().for_each(|ticket| sum.add(u64::from(*ticket)));
     sum.0
 }
 
@@ -237,7 +267,7 @@ impl Patient {
     }
 
     pub fn memory() -> Place {
-        Place::Memory(SimMedia::new(1 << 20).unwrap())
+        Place::Memory(SimMedia::new(MAX_SIZE).unwrap())
     }
 
     /// A pool that was closed.
