@@ -123,7 +123,7 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
             out.extend(count.to_le_bytes());
         }
         Shape::Run { element, capacity, extra } => {
-            one(9, element);
+            one(12, element);
             out.extend(capacity.to_le_bytes());
             out.extend(extra.to_le_bytes());
         }
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
             6 => Shape::Option { inner: self.index()? },
             7 => Shape::Slice { target: self.index()? },
             8 => Shape::Phantom { of: self.index()? },
-            9 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
+            12 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }
