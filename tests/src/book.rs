@@ -21,6 +21,7 @@ pages!(
     shared,
     companions,
     sequences,
+    btree,
     opening,
     pmem,
     format,

@@ -117,16 +117,16 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
         Shape::Option { inner } => one(6, inner),
         Shape::Slice { target } => one(7, target),
         Shape::Phantom { of } => one(8, of),
-        Shape::Ring { target } => one(9, target),
-        Shape::Shared { target } => one(11, target),
-        Shape::Weak { target } => one(12, target),
+        Shape::Ring { target } => one(11, target),
+        Shape::Shared { target } => one(9, target),
+        Shape::Weak { target } => one(10, target),
         Shape::Primitive(primitive) => out.extend([0, *primitive as u8]),
         Shape::Array { element, count } => {
             one(1, element);
             out.extend(count.to_le_bytes());
         }
         Shape::Run { element, capacity, extra } => {
-            one(10, element);
+            one(12, element);
             out.extend(capacity.to_le_bytes());
             out.extend(extra.to_le_bytes());
         }
@@ -255,10 +255,10 @@ impl<'a> Reader<'a> {
             6 => Shape::Option { inner: self.index()? },
             7 => Shape::Slice { target: self.index()? },
             8 => Shape::Phantom { of: self.index()? },
-            9 => Shape::Ring { target: self.index()? },
-            10 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
-            11 => Shape::Shared { target: self.index()? },
-            12 => Shape::Weak { target: self.index()? },
+            9 => Shape::Shared { target: self.index()? },
+            10 => Shape::Weak { target: self.index()? },
+            11 => Shape::Ring { target: self.index()? },
+            12 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }

@@ -20,7 +20,7 @@ where
         let Some(root) = &self.root else { return };
         let mut path = Path::end(root.look(), false);
         while let Some(root) = &self.root
-            && path.to_next(root.look())
+            && path.seek_next(root.look())
         {
             let Some((key, value)) = self.element_mut(&path, tx) else { return };
             let kept = keep(key, value);
@@ -30,7 +30,7 @@ where
             if kept {
                 path.behind(root.look());
             } else if ask_before {
-                path.to_previous();
+                path.seek_previous();
             }
         }
     }

@@ -255,7 +255,7 @@ where
     pub fn pop_last(&mut self, tx: &Tx<'p>) -> Option<(K, V)> {
         let root = self.root.as_ref()?.look();
         let mut path = Path::end(root, true);
-        path.to_previous();
+        path.seek_previous();
         self.remove_at(&mut path, tx).map(|(element, _)| element)
     }
 
@@ -276,7 +276,7 @@ where
     /// The last element, for changing or removing it.
     pub fn last_entry<'a>(&'a mut self, tx: &'a Tx<'p>) -> Option<OccupiedEntry<'a, 'p, K, V>> {
         let mut path = Path::end(self.root.as_ref()?.look(), true);
-        path.to_previous().then_some(OccupiedEntry { map: self, tx, path })
+        path.seek_previous().then_some(OccupiedEntry { map: self, tx, path })
     }
 
     /// The value of `key`, after inserting the element that `make` makes if there is none: for keys that should be built

@@ -148,7 +148,7 @@ impl Path {
     }
 
     /// From a gap to the element behind it; false if there is none.
-    pub(super) fn to_next<K, V>(&mut self, root: NodeRef<'_, K, V>) -> bool {
+    pub(super) fn seek_next<K, V>(&mut self, root: NodeRef<'_, K, V>) -> bool {
         let nodes = self.nodes(root);
         loop {
             if self.index() < nodes[self.depth].len() {
@@ -160,7 +160,7 @@ impl Path {
     }
 
     /// From a gap to the element before it; false if there is none.
-    pub(super) fn to_previous(&mut self) -> bool {
+    pub(super) fn seek_previous(&mut self) -> bool {
         loop {
             if self.index() > 0 {
                 self.steps[self.depth] -= 1;

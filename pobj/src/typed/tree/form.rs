@@ -67,10 +67,10 @@ impl Columns {
     /// Of a node of `len` bytes with as many elements as fit.
     const fn fit(len: u64, key: (u64, u64), value: (u64, u64), child: u64) -> Self {
         let element = key.0 + value.0 + child;
-        let mut capacity = if element == 0 { CAPACITY_MAX } else { (len - 8) / element };
-        if capacity > CAPACITY_MAX {
-            capacity = CAPACITY_MAX;
-        }
+        let mut capacity = match (len - 8).checked_div(element) {
+            Some(fitting) if fitting < CAPACITY_MAX => fitting,
+            _ => CAPACITY_MAX,
+        };
         loop {
             let columns = Self::of(capacity, key, value, child);
             if columns.end <= len || capacity == 0 {
