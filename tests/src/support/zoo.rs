@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use pobj::media::Media;
 use pobj::media::sim::SimMedia;
-use pobj::{Error, Options, PBox, PHashMap, PString, PVec, Persistent, Pool, Tx};
+use pobj::{
+    Error, Options, PBox, PCell, PHashMap, POption, PRc, PRefCell, PString, PVec, PWeak, Persistent, Pool, Tx,
+};
 
 use super::{Link, quick_directory, small};
 
@@ -30,6 +32,16 @@ pub enum Beast<'p> {
     Pair(PBox<'p, u64>, Option<PBox<'p, Beast<'p>>>) = 900,
 }
 
+/// What several visitors hold.
+#[derive(Persistent)]
+#[repr(C)]
+pub struct Ticket<'p> {
+    holder: PString<'p>,
+    used: PCell<'p, bool>,
+    letter: POption<char>,
+    twin: PRefCell<'p, Option<PRc<'p, Ticket<'p>>>>,
+}
+
 #[derive(Persistent, Default)]
 #[repr(C)]
 pub struct Zoo<'p> {
@@ -45,10 +57,15 @@ pub struct Zoo<'p> {
     keepers: PHashMap<'p, PString<'p>, PVec<'p, u16>>,
     by_number: PHashMap<'p, u32, char>,
     plain: PVec<'p, u64>,
+    tickets: PVec<'p, PRc<'p, Ticket<'p>>>,
+    lost: Option<PWeak<'p, Ticket<'p>>>,
 }
 
+/// Room for one of everything, and little more.
+const SIZE: u64 = 20 << 16;
+
 pub fn options() -> Options<Zoo<'static>> {
-    small(1 << 20)
+    small(SIZE)
 }
 
 fn text<'p>(tx: &Tx<'p>, number: u64) -> pobj::Result<PString<'p>> {
@@ -92,6 +109,31 @@ pub fn live<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()>
     if zoo.plain.len() < 5000 {
         zoo.plain.extend(tx, (0..1000).map(|word| word ^ number << 32))?;
     }
+    sell(zoo, tx, number)
+}
+
+/// Shared tickets: one is made, one is used, one is cloned, and from time to time one is dropped.
+fn sell<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()> {
+    let last = zoo.tickets.last().map(|last| last.clone(tx));
+    let ticket = PRc::new(
+        tx,
+        Ticket {
+            holder: text(tx, number)?,
+            used: PCell::new(false),
+            letter: Some(zoo.letter).filter(|_| number % 3 > 0).into(),
+            twin: PRefCell::new(last),
+        },
+    )?;
+    ticket.used.set(number.is_multiple_of(2), tx);
+    zoo.lost = Some(PRc::downgrade(&ticket, tx));
+    zoo.tickets.push(tx, ticket.clone(tx))?;
+    if number % 2 == 1 {
+        zoo.tickets.push(tx, ticket)?;
+    }
+    if zoo.tickets.len() > 6 {
+        let first = zoo.tickets.remove(0, tx);
+        first.into_iter().for_each(|first| drop(first.twin.take(tx)));
+    }
     Ok(())
 }
 
@@ -123,7 +165,20 @@ pub fn walk(zoo: &Zoo<'_>) -> u64 {
     numbers.sort_unstable();
     numbers.iter().for_each(|(key, letter)| sum.add(u64::from(*key) << 32 | u64::from(*letter as u32)));
     zoo.plain.iter().for_each(|word| sum.add(*word));
+    for ticket in &zoo.tickets {
+        walk_ticket(ticket, &mut sum);
+        if let Some(twin) = &*ticket.twin.borrow() {
+            walk_ticket(twin, &mut sum);
+        }
+    }
+    sum.add(zoo.lost.as_ref().map_or(0, PWeak::strong_count));
     sum.0
+}
+
+fn walk_ticket(ticket: &PRc<'_, Ticket<'_>>, sum: &mut Sum) {
+    sum.add_text(&ticket.holder);
+    sum.add(u64::from(ticket.used.get()) << 40 | ticket.letter.copied().map_or(0, u64::from));
+    sum.add(PRc::strong_count(ticket) << 8 | PRc::weak_count(ticket));
 }
 
 fn walk_beast(mut beast: &Beast<'_>, sum: &mut Sum) {
@@ -237,7 +292,7 @@ impl Patient {
     }
 
     pub fn memory() -> Place {
-        Place::Memory(SimMedia::new(1 << 20).unwrap())
+        Place::Memory(SimMedia::new(SIZE).unwrap())
     }
 
     /// A pool that was closed.
