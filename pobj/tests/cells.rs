@@ -167,7 +167,10 @@ fn the_panicking_forms_say_why() {
     }));
     let panic = panicked.unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
-    assert!(text.starts_with("PRefCell::borrow_mut: this transaction has borrowed the value already"), "{text}");
+    assert!(
+        text.starts_with("PRefCell::borrow_mut: this transaction has borrowed the value already"),
+        "{text}"
+    );
     pool.write(|app, tx| {
         app.list.borrow_mut(tx).push(tx, 1)?;
         Ok(())

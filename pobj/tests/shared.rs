@@ -495,6 +495,7 @@ const MAGIC: u64 = 0x5eed_5eed_0bad_cafe;
 #[derive(Persistent, Default)]
 #[repr(C)]
 struct Mixed<'p> {
+    front: Option<PBox<'p, [u64; 4]>>,
     numbers: [Option<PRc<'p, [u64; 2]>>; 3],
     weak: [Option<PWeak<'p, [u64; 2]>>; 2],
     signed: Option<PRc<'p, [i64; 2]>>,
@@ -504,7 +505,8 @@ struct Mixed<'p> {
     flags: Option<PRc<'p, bool>>,
 }
 
-/// A pool with one value of three owners and two weak pointers, and the offsets of its counts and of the root.
+/// A pool with one value of three owners and two weak pointers, and the offsets of its counts and of the root's second
+/// word, the first that leads to it. Before it is an owner, which a walk meets first.
 fn mixed() -> (Arc<RamMedia>, usize, usize) {
     let media = Arc::new(RamMedia::new(1 << 20).unwrap());
     let options = Pool::<Mixed>::options().max_size(1 << 20).size(128 << 10).ring_size(64 << 10);
@@ -516,6 +518,7 @@ fn mixed() -> (Arc<RamMedia>, usize, usize) {
         app.signed = Some(PRc::new(tx, [-1, -1])?);
         app.atomic = Some(PArc::new(tx, [3, 3])?);
         app.owned = Some(PBox::new(tx, [4; 4])?);
+        app.front = Some(PBox::new(tx, [5; 4])?);
         let flag = PRc::new(tx, true)?;
         app.flag = Some(PRc::downgrade(&flag, tx));
         app.flags = Some(flag);
@@ -528,7 +531,7 @@ fn mixed() -> (Arc<RamMedia>, usize, usize) {
     let value = *places(&bytes, MAGIC).last().unwrap();
     let counts = value - 16;
     assert_eq!((word(&bytes, counts), word(&bytes, counts + 8)), (3, 3));
-    let root = (word(&bytes, 0x4000 + 16) - base) as usize;
+    let root = (word(&bytes, 0x4000 + 16) - base) as usize + 8;
     assert_eq!(word(&bytes, root), base + counts as u64);
     (media, counts, root)
 }
@@ -559,7 +562,7 @@ fn counts_that_are_too_low_are_refused_and_too_high_are_leaks() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(live(&pool), before - 4, "only the block with the wrong count is left");
+        assert_eq!(live(&pool), before - 5, "only the block with the wrong count is left");
         assert_eq!(pool.collect().unwrap().blocks, 1);
         assert_eq!(live(&pool), 1);
     }
@@ -581,9 +584,11 @@ fn one_type_leads_to_a_block_and_no_owner_besides() {
         assert_eq!(open(&with(number, shared)), expected, "field {number}");
     }
     assert!(open(&with(7, shared)).contains("owner"));
-    // A shared pointer to a block that an owner has.
-    let owned = word(&bytes, field(7));
-    assert!(open(&[(field(0), owned)]).contains("owner"));
+    // A shared pointer to a block that an owner has, whose bytes would do as counts; whoever is met first.
+    for owner in [field(7), root - 8] {
+        assert!(open(&[(field(0), word(&bytes, owner))]).contains("owner"));
+        assert!(open(&[(field(3), word(&bytes, owner))]).contains("owner"));
+    }
     for wrong in [shared + 8, shared + 16, base, base + 8, shared - (4 << 20), 8, 16, 4095, 1 << 20] {
         assert_ne!(open(&[(field(0), wrong)]), "nothing", "{wrong:#x}");
         assert_ne!(open(&[(field(3), wrong)]), "nothing", "{wrong:#x}");

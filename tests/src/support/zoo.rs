@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use pobj::media::Media;
 use pobj::media::sim::SimMedia;
 use pobj::{
-    Error, Options, PBox, PDeque, PHashMap, PHashSet, PList, PListKey, PString, PVec, Persistent, Pool, Tx,
+    Error, Options, PBox, PCell, PDeque, PHashMap, PHashSet, PList, PListKey, POption, PRc, PRefCell,
+    PString, PVec, PWeak, Persistent, Pool, Tx,
 };
 
 use super::{Link, quick_directory, small};
@@ -32,6 +33,16 @@ pub enum Beast<'p> {
     Pair(PBox<'p, u64>, Option<PBox<'p, Beast<'p>>>) = 900,
 }
 
+/// What several visitors hold.
+#[derive(Persistent)]
+#[repr(C)]
+pub struct Ticket<'p> {
+    holder: PString<'p>,
+    used: PCell<'p, bool>,
+    letter: POption<char>,
+    twin: PRefCell<'p, Option<PRc<'p, Ticket<'p>>>>,
+}
+
 #[derive(Persistent, Default)]
 #[repr(C)]
 pub struct Zoo<'p> {
@@ -50,11 +61,13 @@ pub struct Zoo<'p> {
     queue: PDeque<'p, PString<'p>>,
     parade: PList<'p, Beast<'p>>,
     leader: Option<PListKey>,
-    tickets: PHashSet<'p, u16>,
+    seats: PHashSet<'p, u16>,
+    tickets: PVec<'p, PRc<'p, Ticket<'p>>>,
+    lost: Option<PWeak<'p, Ticket<'p>>>,
 }
 
 /// Room for a chunk of each size of block that the animals take.
-const MAX_SIZE: u64 = 2 << 20;
+const MAX_SIZE: u64 = 5 << 19;
 
 pub fn options() -> Options<Zoo<'static>> {
     small(MAX_SIZE)
@@ -108,10 +121,35 @@ pub fn live<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()>
         2 => drop(zoo.leader.and_then(|leader| zoo.parade.remove(leader, tx))),
         _ => drop(zoo.parade.move_to_front(key, tx)),
     }
-    zoo.tickets.insert(tx, number as u16 * 7)?;
-    zoo.tickets.remove(&(number as u16 / 2 * 7), tx);
+    zoo.seats.insert(tx, number as u16 * 7)?;
+    zoo.seats.remove(&(number as u16 / 2 * 7), tx);
     if zoo.plain.len() < 5000 {
         zoo.plain.extend(tx, (0..1000).map(|word| word ^ number << 32))?;
+    }
+    sell(zoo, tx, number)
+}
+
+/// Shared tickets: one is made, one is used, one is cloned, and from time to time one is dropped.
+fn sell<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()> {
+    let last = zoo.tickets.last().map(|last| last.clone(tx));
+    let ticket = PRc::new(
+        tx,
+        Ticket {
+            holder: text(tx, number)?,
+            used: PCell::new(false),
+            letter: Some(zoo.letter).filter(|_| number % 3 > 0).into(),
+            twin: PRefCell::new(last),
+        },
+    )?;
+    ticket.used.set(number.is_multiple_of(2), tx);
+    zoo.lost = Some(PRc::downgrade(&ticket, tx));
+    zoo.tickets.push(tx, ticket.clone(tx))?;
+    if number % 2 == 1 {
+        zoo.tickets.push(tx, ticket)?;
+    }
+    if zoo.tickets.len() > 6 {
+        let first = zoo.tickets.remove(0, tx);
+        first.into_iter().for_each(|first| drop(first.twin.take(tx)));
     }
     Ok(())
 }
@@ -150,10 +188,23 @@ pub fn walk(zoo: &Zoo<'_>) -> u64 {
     if let Some(leader) = zoo.leader.and_then(|key| zoo.parade.get(key)) {
         walk_beast(leader, &mut sum);
     }
-    let mut tickets: Vec<u16> = zoo.tickets.iter().copied().collect();
-    tickets.sort_unstable();
-    tickets.iter().for_each(|ticket| sum.add(u64::from(*ticket)));
+    let mut seats: Vec<u16> = zoo.seats.iter().copied().collect();
+    seats.sort_unstable();
+    seats.iter().for_each(|seat| sum.add(u64::from(*seat)));
+    for ticket in &zoo.tickets {
+        walk_ticket(ticket, &mut sum);
+        if let Some(twin) = &*ticket.twin.borrow() {
+            walk_ticket(twin, &mut sum);
+        }
+    }
+    sum.add(zoo.lost.as_ref().map_or(0, PWeak::strong_count));
     sum.0
+}
+
+fn walk_ticket(ticket: &PRc<'_, Ticket<'_>>, sum: &mut Sum) {
+    sum.add_text(&ticket.holder);
+    sum.add(u64::from(ticket.used.get()) << 40 | ticket.letter.copied().map_or(0, u64::from));
+    sum.add(PRc::strong_count(ticket) << 8 | PRc::weak_count(ticket));
 }
 
 fn walk_beast(mut beast: &Beast<'_>, sum: &mut Sum) {
