@@ -243,12 +243,7 @@ where
     /// # Errors
     ///
     /// As [`get_with`](Self::get_with).
-    pub fn update<Q, T>(
-        &self,
-        key: &Q,
-        tx: &Tx<'p>,
-        change: impl FnOnce(&mut V) -> T,
-    ) -> Result<Option<T>>
+    pub fn update<Q, T>(&self, key: &Q, tx: &Tx<'p>, change: impl FnOnce(&mut V) -> T) -> Result<Option<T>>
     where
         K: Borrow<Q>,
         Q: PHash + Eq + ?Sized,

@@ -11,6 +11,8 @@ mod check;
 mod create;
 mod gate;
 pub(crate) mod locks;
+#[cfg(all(loom, test))]
+mod loom;
 mod open;
 pub(crate) mod options;
 mod sharing;
