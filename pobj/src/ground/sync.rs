@@ -29,6 +29,14 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexG
     condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Between saying something and looking at what others have said, where both are `SeqCst` and one of the two must see the
+/// other. For `std` that order is enough; loom takes `SeqCst` operations for acquire and release, and knows fences.
+#[inline(always)]
+pub(crate) fn then_look() {
+    #[cfg(all(loom, test))]
+    loom::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
 /// Lets others run while this thread looks again and again. `looks` counts how often it has.
 #[inline]
 pub(crate) fn look_again(looks: u32, spins: u32) {

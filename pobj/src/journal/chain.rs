@@ -73,3 +73,61 @@ impl Deref for Chain {
         &self.counts
     }
 }
+
+/// Run as those of `pool/loom.rs`.
+#[cfg(all(loom, test))]
+mod loom_tests {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    use loom::thread;
+
+    use super::*;
+
+    /// Two committers fence in any order, and one who syncs waits for them. Catches a word that is given before all earlier records are fenced, and one
+    /// that nobody gives.
+    #[test]
+    fn loom_chain_gives_its_words_in_order() {
+        let mut builder = loom::model::Builder::new();
+        (builder.max_branches, builder.preemption_bound) = (10_000, Some(3));
+        builder.check(|| {
+            let chain = Arc::new(Chain::new(0));
+            let fences: Arc<[AtomicU32; 2]> = Arc::new(std::array::from_fn(|_| AtomicU32::new(0)));
+            let commit = |chain: &Chain, fences: &[AtomicU32; 2], txid: u64| {
+                fences[txid as usize - 1].store(1, Ordering::Relaxed);
+                chain.wait(txid - 1, || Ok(())).unwrap();
+                chain.extend(txid, MediaCounts { fences: 1, ..MediaCounts::ZERO });
+            };
+            let threads: Vec<_> = [2, 1]
+                .into_iter()
+                .map(|txid| {
+                    let (chain, fences) = (chain.clone(), fences.clone());
+                    thread::spawn(move || commit(&chain, &fences, txid))
+                })
+                .collect();
+            let durable = chain.fenced();
+            // Whoever is told that a record is durable finds all up to it fenced.
+            assert!(fences[..durable as usize].iter().all(|fence| fence.load(Ordering::Relaxed) == 1));
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!((chain.fenced(), chain.total().fences), (2, 2));
+        });
+    }
+
+    /// Catches a committer that waits for ever for one that has failed.
+    #[test]
+    fn loom_chain_ends_with_a_failure() {
+        loom::model(|| {
+            let chain = Arc::new(Chain::new(0));
+            let poisoned = Arc::new(AtomicU32::new(0));
+            let failing = {
+                let poisoned = poisoned.clone();
+                thread::spawn(move || poisoned.store(1, Ordering::Release))
+            };
+            let check = || match poisoned.load(Ordering::Acquire) {
+                0 => Ok(()),
+                _ => Err(crate::ground::error::Error::Poisoned),
+            };
+            assert!(chain.wait(1, check).is_err());
+            failing.join().unwrap();
+        });
+    }
+}

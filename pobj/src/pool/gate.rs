@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::sharing::{Shareable, Sharing};
-use crate::ground::sync::{AtomicU32, Condvar, Mutex, MutexGuard, lock, wait};
+use crate::ground::sync::{AtomicU32, Condvar, Mutex, MutexGuard, lock, then_look, wait};
 use crate::media::Handoff;
 
 /// So many writers may follow one another while readers or sharers wait.
@@ -98,6 +98,7 @@ impl<W: Shareable> Gate<W> {
     /// Wakes those who wait, if any: they look again.
     #[inline]
     fn wake(&self) {
+        then_look();
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.wake_all();
         }
@@ -114,6 +115,7 @@ impl<W: Shareable> Gate<W> {
     #[cold]
     fn wait_for<T>(&self, mut attempt: impl FnMut(&mut Queue) -> Option<T>) -> T {
         self.waiting.fetch_add(1, Ordering::SeqCst);
+        then_look();
         let mut queue = self.lock();
         let result = loop {
             if let Some(result) = attempt(&mut queue) {
@@ -129,6 +131,7 @@ impl<W: Shareable> Gate<W> {
     #[inline]
     fn try_writing(&self) -> Option<Box<W>> {
         let owned = self.owned.take()?;
+        then_look();
         if self.readers.load(Ordering::SeqCst) == 0 {
             return Some(owned);
         }
@@ -225,6 +228,7 @@ impl<W: Shareable> Gate<W> {
     /// Counts a reader if the box is there.
     fn count_reader(&self) -> Option<()> {
         self.readers.fetch_add(1, Ordering::SeqCst);
+        then_look();
         if let Some(owned) = self.owned.take() {
             self.owned.put(owned);
             return Some(());

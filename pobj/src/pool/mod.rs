@@ -12,6 +12,8 @@ mod companions;
 mod create;
 mod gate;
 pub(crate) mod locks;
+#[cfg(all(loom, test))]
+mod loom;
 mod open;
 pub(crate) mod options;
 mod sharing;

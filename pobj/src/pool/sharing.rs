@@ -12,7 +12,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::ground::sync::{Alone, AtomicBool, AtomicU32, Mutex, MutexGuard, lock};
+use crate::ground::sync::{Alone, AtomicBool, AtomicU32, Mutex, MutexGuard, lock, then_look};
 
 /// Counters. More threads than these share them.
 #[cfg(not(all(loom, test)))]
@@ -54,6 +54,7 @@ impl<W: Shareable> Sharing<W> {
     #[inline]
     pub(super) fn enter(&self, seat: usize) -> bool {
         self.seats[seat].0.fetch_add(1, Ordering::SeqCst);
+        then_look();
         if self.open.0.load(Ordering::SeqCst) {
             return true;
         }
@@ -87,6 +88,7 @@ impl<W: Shareable> Sharing<W> {
     /// Lets nobody else in, and takes the box once nobody is inside.
     pub(super) fn close(&self) -> Option<Box<W>> {
         self.open.0.store(false, Ordering::SeqCst);
+        then_look();
         if self.seats.iter().any(|seat| seat.0.load(Ordering::SeqCst) > 0) {
             return None;
         }
