@@ -8,7 +8,7 @@ use pobj::Pool;
 use crate::Result;
 use crate::bench::{Bench, shuffled};
 use crate::fill::eventual;
-use crate::report::Row;
+use crate::report::{Budget, Row};
 use crate::timing::{Pairs, nanos};
 use crate::types::Table;
 
@@ -48,8 +48,27 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
         },
         || Ok(nanos(|| Ok(keys.iter().filter(|key| black_box(std.get(*key)).is_some()).count()))? / count),
     )?;
-    rows.push(found.row("hash map get", "ns"));
+    rows.push(found.row("hash map get", "ns").budget(Budget::RatioAtMost(1.3)));
+    let walked = Pairs::measure(
+        bench.size(15, 1),
+        || {
+            Ok(nanos(|| Ok(table.map.iter().map(|(key, value)| sum(key, value)).fold(0, u64::wrapping_add)))?
+                / count)
+        },
+        || {
+            Ok(nanos(|| Ok(std.iter().map(|(key, value)| sum(key, value)).fold(0, u64::wrapping_add)))?
+                / count)
+        },
+    )?;
+    rows.push(walked.row("hash map, walk over all items", "ns/item").budget(Budget::RatioAtMost(1.2)));
+    let bytes = pool.stats().heap.live_bytes as f64 / count;
+    let row = Row::new("hash map of u64 to [u8; 64], space", bytes, "bytes/item");
+    rows.push(row.limit(72.0).budget(Budget::AtMost(110.0)));
     Ok(rows)
+}
+
+fn sum(key: &u64, value: &[u8; 64]) -> u64 {
+    key ^ u64::from(value[0])
 }
 
 /// `count` keys in random order.

@@ -13,8 +13,10 @@ pub mod map;
 pub mod memory;
 pub mod open;
 pub mod recover;
+pub mod tree;
 pub mod validate;
 pub mod wordindex;
+pub mod worst;
 
 /// Rows that are measured together.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub const ALL: &[Group] = &[
     Group { name: "memory-checkpoint", run: memory::checkpoint::rows },
     Group { name: "alloc", run: heap::alloc_rows },
     Group { name: "map", run: map::rows },
+    Group { name: "tree", run: tree::rows },
+    Group { name: "worst", run: worst::rows },
     Group { name: "bytes", run: heap::bytes_rows },
     Group { name: "new-pool", run: open::new_pool_rows },
     Group { name: "open-trusted", run: open::trusted_rows },
