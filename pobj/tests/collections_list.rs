@@ -603,6 +603,9 @@ fn keys_of_another_list_and_outdated_keys_find_nothing() {
             }
             let new = app.words.push_back(tx, make(tx, 3)?)?;
             assert!(app.words.get(old).is_none() && app.words.get(new).is_some());
+            // The number of the insert goes on; it does not begin anew.
+            let number = |key: PListKey| (key.get().get() >> 32) as u32;
+            assert_eq!(number(new), number(old).wrapping_add(1).max(1));
         }
         Ok(())
     })
@@ -743,18 +746,25 @@ fn damaged_links_are_refused() {
         (0..32).chain(64..128).map(move |bit| (node, bit))
     });
     // First, last and vacant node; the number of values.
+    let vacant = at(header) + 24;
     let header = (128..224).chain(256..320).map(|bit| (at(header), bit));
+    let refuse = |bytes: Vec<u8>, what: String| match try_open(&Arc::new(media.with_bytes(bytes))) {
+        Err(Error::Corrupt { .. }) => {}
+        Err(other) => panic!("{what}: {other}"),
+        Ok(_) => panic!("{what}: a damaged list opened"),
+    };
     let mut tried = 0;
     for (start, bit) in links.chain(header) {
         let mut bytes = whole.clone();
         bytes[start + bit / 8] ^= 1 << (bit % 8);
         tried += 1;
-        match try_open(&Arc::new(media.with_bytes(bytes))) {
-            Err(Error::Corrupt { .. }) => {}
-            Err(other) => panic!("{other}"),
-            Ok(_) => panic!("{start:#x}, bit {bit}: a damaged list opened"),
-        }
+        refuse(bytes, format!("{start:#x}, bit {bit}"));
     }
+    // Nodes that nothing leads to.
+    let mut bytes = whole.clone();
+    assert_ne!(bytes[vacant..vacant + 4], [0; 4]);
+    bytes[vacant..vacant + 4].fill(0);
+    refuse(bytes, "no vacant node".to_owned());
     assert_eq!(tried, 8 * 96 + 160);
 }
 
