@@ -2,7 +2,7 @@
 //! that collide, damaged indexes.
 //!
 //! Catches: an item that the index loses when a bucket splits or an item moves; a borrowed key that is not found; an
-//! index that validation lets pass although items are missing; blocks that leak (B24, B34 to B37, B42).
+//! index that validation lets pass although items are missing; blocks that leak (B22, B24, B34 to B37, B42).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -434,6 +434,21 @@ fn a_damaged_index_is_refused_or_harmless() {
         }
     }
     assert!(refused >= 3 * COUNT, "{refused} of {} damages", 4 * COUNT);
+}
+
+/// Items stay where they are while the map grows beyond its first page (B22).
+#[test]
+#[cfg_attr(miri, ignore = "takes long")]
+fn items_do_not_move_while_a_map_grows() {
+    let pool = create(&media());
+    let addresses = |pool: &Pool<App<'static>>, count: u64| -> Vec<usize> {
+        let app = pool.read();
+        (0..count).map(|key| std::ptr::from_ref(&app.numbers[&key]).addr()).collect()
+    };
+    pool.write(|app, tx| app.numbers.extend(tx, (0..3000).map(|key| (key, [key; 3])))).unwrap();
+    let before = addresses(&pool, 3000);
+    pool.write(|app, tx| app.numbers.extend(tx, (3000..30_000).map(|key| (key, [key; 3])))).unwrap();
+    assert_eq!(addresses(&pool, 3000), before);
 }
 
 #[test]

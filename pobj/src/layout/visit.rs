@@ -773,6 +773,51 @@ mod tests {
         }
     }
 
+    /// Address, count, first place and number of places of a ring of nodes.
+    #[repr(C)]
+    struct Ring([u64; 4]);
+
+    // SAFETY: a test type, checked as an owned ring.
+    unsafe impl Persistent for Ring {
+        type At<'q> = Ring;
+        fn describe(schema: &mut SchemaBuilder) -> TypeIndex {
+            schema.ring::<Self, Node>("Ring")
+        }
+        fn validate(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+            visit.own_ring::<Node>(view.u64(0)?, view.u64(24)?, view.u64(16)?, view.u64(8)?)
+        }
+    }
+
+    #[test]
+    fn a_ring_is_checked_where_it_has_values_and_nowhere_else() {
+        for (first, count, thirteen, refused) in [
+            (0, 4, 4, false),
+            (2, 4, 3, true),
+            (2, 4, 2, true),
+            (2, 4, 0, true),
+            (4, 3, 2, false),
+            (4, 3, 1, true),
+            (4, 5, 99, false),
+            (5, 0, 99, true),
+            (5, 1, 99, true),
+            (0, 6, 99, true),
+            (u64::MAX, 1, 99, true),
+            (0, u64::MAX, 99, true),
+        ] {
+            // Room for five nodes at word 4.
+            let mut heap = TestHeap::new(vec![0; 4 + 5 * 2]);
+            heap.block(0, 4);
+            heap.block(4, 10);
+            let header = [heap.addr(4), count, first, 5];
+            heap.words[..4].copy_from_slice(&header);
+            if let Some(word) = heap.words.get_mut(4 + 2 * thirteen) {
+                *word = 13;
+            }
+            let found = heap.check::<Ring>(0, 1);
+            assert_eq!(found.is_err(), refused, "{first} {count} {thirteen}: {found:?}");
+        }
+    }
+
     #[test]
     fn an_empty_owner_has_a_placeholder_or_a_block() {
         let mut heap = comb(3);

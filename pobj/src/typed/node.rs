@@ -1,6 +1,6 @@
 //! [`Node`]: a place of a list, with a value or without, and [`PListKey`], which names one.
 //!
-//! The nodes of a list lie in pages and never move; they name each other by number. A node is an enum, so its value
+//! The nodes of a list lie in pages and keep their places; they name each other by number. A node is an enum, so its value
 //! is there exactly if its tag says so, and all of the list's code is safe. What needs this floor is changing a part of
 //! a node while only that part is remembered: links without the value beside them, a value without its links.
 

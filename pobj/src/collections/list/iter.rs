@@ -190,9 +190,7 @@ impl<'p, T> PList<'p, T> {
 
 impl<'p, T: Persistent<At<'p> = T>> PList<'p, T> {
     /// The values one by one, for changing. All nodes are remembered, and their order is noted in ordinary memory: 16
-    /// bytes for each. A [cursor](CursorMut) remembers only what it changes.
-    ///
-    /// [CursorMut]: super::CursorMut
+    /// bytes for each. A [cursor](super::CursorMut) remembers only what it changes.
     pub fn iter_mut(&mut self, tx: &Tx<'p>) -> IterMut<'_, T> {
         let mut next = self.front;
         let mut left = self.len();

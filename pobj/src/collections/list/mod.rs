@@ -1,6 +1,6 @@
 //! [`PList`]: a list whose values are found, moved and removed by key.
 //!
-//! The nodes lie in [`Pages`] and name each other by place, so a link is 4 bytes, a node never moves, and a damaged or
+//! The nodes lie in [`Pages`] and name each other by place, so a link is 4 bytes, a node keeps its place, and a damaged or
 //! outdated link leads to another node or to none, never out of the pool. A node that is removed goes on a list of
 //! vacant ones, from which the next insert takes it. A key holds its node's place and the number of the insert, which the
 //! node holds too: so a key whose value has left is known.
@@ -67,8 +67,8 @@ pub use iter::{Drain, Entries, Iter, IterMut};
 /// ```
 ///
 /// Forty bytes, and 16 bytes for each value beside it. All operations take constant time unless they say otherwise, and
-/// remember two or three links of 8 bytes. Values never move, so growing takes no longer the more there are. What is
-/// removed makes room for what is inserted next; [`shrink_to_fit`](Self::shrink_to_fit) and [`clear`](Self::clear) give
+/// remember two or three links of 8 bytes. Values do not move (but for the first page of 32 KiB, which grows like a
+/// vector until it is full), so growing takes no longer the more there are. What is removed makes room for what is inserted next; [`shrink_to_fit`](Self::shrink_to_fit) and [`clear`](Self::clear) give
 /// memory back.
 #[repr(C)]
 pub struct PList<'p, T> {
