@@ -254,7 +254,7 @@ fn append<'p>(from: u64, count: u64, app: &mut App<'p>, tx: &Tx<'p>, model: &mut
     let (mut numbers, mut words) = (PBTreeMap::new(), PBTreeSet::new());
     numbers.extend(tx, (from..from + count).map(|key| (key * 2, 1)))?;
     app.numbers.append(tx, &mut numbers)?;
-    assert!(numbers.is_empty() && numbers.len() == 0);
+    assert_eq!((numbers.is_empty(), numbers.len()), (true, 0));
     model.numbers.append(&mut (from..from + count).map(|key| (key * 2, 1)).collect());
     for key in from..from + count {
         words.insert(tx, PString::from_str(tx, &name(key))?)?;
@@ -954,8 +954,8 @@ fn space_is_that_of_full_nodes() {
     const COUNT: u64 = 40_000;
     let scatter =
         |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let orders: [(f64, Box<dyn Fn(u64) -> u64>); 3] =
-        [(17.6, Box::new(|n| n)), (17.6, Box::new(|n| COUNT - n)), (21.5, Box::new(scatter))];
+    type Order<'a> = (f64, &'a dyn Fn(u64) -> u64);
+    let orders: [Order<'_>; 3] = [(17.6, &|n| n), (17.6, &|n| COUNT - n), (21.5, &scatter)];
     for (most, key) in orders {
         let pool = create(&media());
         let before = pool.stats().heap.live_bytes;
