@@ -254,7 +254,7 @@ fn append<'p>(from: u64, count: u64, app: &mut App<'p>, tx: &Tx<'p>, model: &mut
     let (mut numbers, mut words) = (PBTreeMap::new(), PBTreeSet::new());
     numbers.extend(tx, (from..from + count).map(|key| (key * 2, 1)))?;
     app.numbers.append(tx, &mut numbers)?;
-    assert!(numbers.is_empty() && numbers.len() == 0);
+    assert_eq!((numbers.is_empty(), numbers.len()), (true, 0));
     model.numbers.append(&mut (from..from + count).map(|key| (key * 2, 1)).collect());
     for key in from..from + count {
         words.insert(tx, PString::from_str(tx, &name(key))?)?;
@@ -550,6 +550,46 @@ fn a_full_pool_leaves_the_map_as_it_was() {
     }
 }
 
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Crowded<'p> {
+    maps: [PBTreeMap<'p, u64, u64>; 2],
+    filling: PVec<'p, PBox<'p, [u64; 64]>>,
+}
+
+/// An insert that needs two nodes where there is memory for one changes nothing.
+#[test]
+#[cfg_attr(miri, ignore = "takes long")]
+fn an_insert_takes_all_its_nodes_or_none() {
+    let media = Arc::new(RamMedia::new(1 << 20).unwrap());
+    let options = Pool::<Crowded>::options().max_size(1 << 20).size(128 << 10).ring_size(64 << 10);
+    let pool = options.create_on(media.clone(), |_| Ok(Crowded::default())).unwrap();
+    pool.write(|app, tx| {
+        app.maps[0].extend(tx, (0..31).map(|key| (key * 2, key)))?;
+        app.maps[1].extend(tx, (0..31).map(|key| (key * 2, key)))?;
+        app.filling.reserve(tx, 2000)
+    })
+    .unwrap();
+    while pool.write(|app, tx| app.filling.push(tx, PBox::new(tx, [7; 64])?)).is_ok() {}
+    let mut pool = pool;
+    for (freed, fits) in [(0, false), (1, false), (1, true)] {
+        pool.write(|app, _| {
+            app.filling.truncate(app.filling.len() - freed);
+            Ok(())
+        })
+        .unwrap();
+        let before = pool.stats().heap.live_blocks;
+        let inserted = pool.write(|app, tx| Ok(app.maps[1].insert(tx, 31, 5).is_ok())).unwrap();
+        assert_eq!(inserted, fits);
+        assert_eq!(pool.stats().heap.live_blocks, before + if fits { 2 } else { 0 });
+        drop(pool);
+        pool = Pool::<Crowded>::options().open_on(media.clone()).unwrap();
+        let app = pool.read();
+        assert_eq!(app.maps[0] == app.maps[1], !fits);
+        assert_eq!(app.maps[1].get(&31).is_some(), fits);
+    }
+}
+
 thread_local! {
     static WHIM: Cell<u64> = const { Cell::new(1) };
 }
@@ -739,33 +779,40 @@ fn a_damaged_node_is_refused_or_harmless() {
         .unwrap();
     }
     pool.checkpoint().unwrap();
+    let places: Vec<usize> = pool.read().map.keys().map(|key| std::ptr::from_ref(key).addr() / 8).collect();
     drop(pool);
     let whole = media.bytes();
     let word = |at: usize| u64::from_le_bytes(whole[at * 8..at * 8 + 8].try_into().unwrap());
-    // The ring holds keys too, but no header of a node in front of them.
-    let header = |node: usize| word(node) & 0xFFFF_FFFF_0000_FFFF;
-    let is_node = |node: &usize| header(*node) & 0xFFFF <= 1 && (1..=31).contains(&(header(*node) >> 32));
-    let nodes: BTreeSet<usize> = (0x4000 / 8..whole.len() / 8)
-        .filter(|&at| (mark(0)..mark(COUNT)).contains(&word(at)))
-        .map(|at| at / 64 * 64)
-        .filter(is_node)
-        .collect();
-    assert!((7..20).contains(&nodes.len()), "{nodes:?}");
+    // The ring holds keys too; those of the map lie as far from each other as their places in memory.
+    let inside = |place: usize| place < whole.len() / 8;
+    let is_base = |base: usize| {
+        let is_key = |place: usize, n| inside(place) && word(place) == mark(n);
+        places.iter().zip(0..).all(|(place, n)| is_key(place.wrapping_sub(base), n))
+    };
+    let first = (0..whole.len() / 8).filter(|&at| word(at) == mark(0)).map(|at| places[0] - at);
+    let base = first.into_iter().find(|&base| is_base(base)).unwrap();
+    let nodes: BTreeSet<usize> = places.iter().map(|place| (place - base) / 64 * 64).collect();
+    assert!((7..15).contains(&nodes.len()), "{nodes:?}");
     let (mut refused, mut lived) = (0, 0);
     for at in nodes.iter().flat_map(|&node| node..node + 64) {
         let old = word(at);
-        for damage in
-            [0, 1, u64::MAX, old ^ 1, old ^ 1 << 16, old ^ 1 << 32, old ^ 3 << 32, old + 512, old | 31 << 32]
-        {
-            if damage == old {
-                continue;
-            }
+        let changed =
+            [0, 1, u64::MAX, old ^ 1, old ^ 1 << 16, old ^ 2 << 16, old ^ 1 << 32, old ^ 3 << 32, old + 512];
+        let counts =
+            [0, 21, 31, 32, 1 << 8, u64::from(u32::MAX)].map(|count| u64::from(old as u32) | count << 32);
+        let capacity = if old as u16 == 0 { 31 } else { 20 };
+        for damage in changed.into_iter().chain(counts).filter(|damage| *damage != old) {
             let mut bytes = whole.clone();
             bytes[at * 8..at * 8 + 8].copy_from_slice(&damage.to_le_bytes());
             let damaged = Arc::new(media.with_bytes(bytes));
+            // Kind and level must fit the place in the tree, the count must fit the node.
+            let fits = damage as u32 == old as u32 && (1..=capacity).contains(&(damage >> 32));
             match Pool::<Victim>::options().validation_threads(1).open_on(damaged) {
                 Err(Error::Corrupt { .. }) => refused += 1,
                 Err(other) => panic!("{other}"),
+                Ok(_) if nodes.contains(&at) && !fits => {
+                    panic!("a header of {damage:#x} instead of {old:#x}")
+                }
                 Ok(pool) => {
                     lived += 1;
                     use_victim(&pool, COUNT, mark);
@@ -907,8 +954,8 @@ fn space_is_that_of_full_nodes() {
     const COUNT: u64 = 40_000;
     let scatter =
         |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let orders: [(f64, Box<dyn Fn(u64) -> u64>); 3] =
-        [(17.6, Box::new(|n| n)), (17.6, Box::new(|n| COUNT - n)), (21.5, Box::new(scatter))];
+    type Order<'a> = (f64, &'a dyn Fn(u64) -> u64);
+    let orders: [Order<'_>; 3] = [(17.6, &|n| n), (17.6, &|n| COUNT - n), (21.5, &scatter)];
     for (most, key) in orders {
         let pool = create(&media());
         let before = pool.stats().heap.live_bytes;
