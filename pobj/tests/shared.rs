@@ -443,6 +443,32 @@ fn arcs_count_as_rcs_do_and_drops_at_the_commit() {
     })
     .unwrap();
     assert_eq!(live(&pool), empty);
+    // The last owner is dropped, not unwrapped: what the value owned goes with it.
+    for (round, weak) in [0, 0, 1, 1].into_iter().enumerate() {
+        pool.write(|app, tx| {
+            let shared = PArc::new(tx, PBox::new(tx, 3)?)?;
+            if weak > 0 {
+                app.weak.push(tx, PArc::downgrade(&shared, tx)?)?;
+            }
+            // In the transaction that made it, or in a later one.
+            if round % 2 == 0 { Ok(()) } else { app.strong.push(tx, shared) }
+        })
+        .unwrap();
+        pool.write(|app, _| {
+            app.strong.clear();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(live(&pool), empty + weak, "round {round}");
+        pool.write(|app, tx| {
+            if let Some(weak) = app.weak.pop() {
+                assert!(weak.upgrade(tx)?.is_none());
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(live(&pool), empty, "round {round}");
+    }
     drop(pool);
     assert_eq!(open::<Crowd>(&media).stats().opened.unreachable_blocks, 0);
 }
