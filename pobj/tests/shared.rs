@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use pobj::media::RamMedia;
 use pobj::{
-    Durability, Error, PArc, PArcWeak, PBox, PCell, PRc, PRefCell, PVec, PWeak, Persistent, Pool, Result, Tx,
+    Durability, Error, PArc, PArcWeak, PBox, PCell, PPtr, PRc, PRefCell, PVec, PWeak, Persistent, Pool,
+    Result, Tx,
 };
 
 const MAX_SIZE: u64 = if cfg!(miri) { 1 << 20 } else { 256 << 20 };
@@ -443,6 +444,32 @@ fn arcs_count_as_rcs_do_and_drops_at_the_commit() {
     })
     .unwrap();
     assert_eq!(live(&pool), empty);
+    // The last owner is dropped, not unwrapped: what the value owned goes with it.
+    for (round, weak) in [0, 0, 1, 1].into_iter().enumerate() {
+        pool.write(|app, tx| {
+            let shared = PArc::new(tx, PBox::new(tx, 3)?)?;
+            if weak > 0 {
+                app.weak.push(tx, PArc::downgrade(&shared, tx)?)?;
+            }
+            // In the transaction that made it, or in a later one.
+            if round % 2 == 0 { Ok(()) } else { app.strong.push(tx, shared) }
+        })
+        .unwrap();
+        pool.write(|app, _| {
+            app.strong.clear();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(live(&pool), empty + weak, "round {round}");
+        pool.write(|app, tx| {
+            if let Some(weak) = app.weak.pop() {
+                assert!(weak.upgrade(tx)?.is_none());
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(live(&pool), empty, "round {round}");
+    }
     drop(pool);
     assert_eq!(open::<Crowd>(&media).stats().opened.unreachable_blocks, 0);
 }
@@ -461,6 +488,45 @@ fn arcs_are_read_by_scoped_threads() {
         })
     })
     .unwrap();
+}
+
+/// Null, compared by value and by place, exchanged, copied (B16). Arithmetic and casts do not exist.
+#[test]
+fn pointers_compare_and_exchange_as_those_of_std() {
+    #[derive(Persistent, Default)]
+    #[repr(C)]
+    struct Root<'p> {
+        boxes: [Option<PBox<'p, u64>>; 2],
+        shared: [Option<PRc<'p, u64>>; 2],
+        place: Option<PPtr<'p, u64>>,
+    }
+    let media = media();
+    let pool = create::<Root>(&media);
+    assert!(pool.read().boxes[0].is_none() && pool.read().shared[0].is_none() && pool.read().place.is_none());
+    pool.write(|root, tx| {
+        root.boxes = [Some(PBox::new(tx, 1)?), Some(PBox::new(tx, 1)?)];
+        root.shared = [Some(PRc::new(tx, 1)?), Some(PRc::new(tx, 2)?)];
+        let [one, two] = &mut root.boxes;
+        let (first, second) = (one.as_ref().unwrap().as_ptr(), two.as_ref().unwrap().as_ptr());
+        assert_eq!(one, two, "by value");
+        assert_ne!(first, second, "by place");
+        std::mem::swap(one, two);
+        assert_eq!(two.as_ref().unwrap().as_ptr(), first);
+        root.place = Some(first);
+        let [one, two] = &mut root.shared;
+        assert!(one < two && one <= two && two.as_deref() == Some(&2));
+        let again = one.as_ref().unwrap().clone(tx);
+        assert!(PRc::ptr_eq(&again, one.as_ref().unwrap()) && !PRc::ptr_eq(&again, two.as_ref().unwrap()));
+        std::mem::swap(one, two);
+        assert!(one > two);
+        Ok(())
+    })
+    .unwrap();
+    drop(pool);
+    let pool = open::<Root>(&media);
+    let root = pool.read();
+    assert_eq!(root.boxes[1].as_ref().map(PBox::as_ptr), root.place);
+    assert_eq!(root.shared.each_ref().map(Option::as_deref), [Some(&2), Some(&1)]);
 }
 
 /// Offsets in `bytes` of the words that hold `word`.

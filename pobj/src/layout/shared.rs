@@ -54,6 +54,8 @@ pub(crate) struct Note {
     ty: TypeId,
 }
 
+static_assertions::assert_eq_size!(Note, [u64; 3]);
+
 /// This pointer claimed the block.
 const FIRST: u64 = 1;
 const WEAK: u64 = 2;

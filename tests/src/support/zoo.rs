@@ -137,14 +137,14 @@ fn sell<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()> {
         Ticket {
             holder: text(tx, number)?,
             used: PCell::new(false),
-            letter: Some(zoo.letter).filter(|_| number % 3 > 0).into(),
+            letter: Some(zoo.letter).filter(|_| !number.is_multiple_of(3)).into(),
             twin: PRefCell::new(last),
         },
     )?;
     ticket.used.set(number.is_multiple_of(2), tx);
     zoo.lost = Some(PRc::downgrade(&ticket, tx));
     zoo.tickets.push(tx, ticket.clone(tx))?;
-    if number % 2 == 1 {
+    if !number.is_multiple_of(2) {
         zoo.tickets.push(tx, ticket)?;
     }
     if zoo.tickets.len() > 6 {
