@@ -11,4 +11,18 @@ macro_rules! pages {
     )*};
 }
 
-pages!(why, tour, model, brand, transactions, collections, opening, pmem, format, design, testing, limits);
+pages!(
+    why,
+    tour,
+    model,
+    brand,
+    transactions,
+    concurrent,
+    collections,
+    opening,
+    pmem,
+    format,
+    design,
+    testing,
+    limits
+);

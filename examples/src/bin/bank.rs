@@ -86,7 +86,8 @@ fn open(path: &Path) -> pobj::Result<Pool<Bank<'static>>> {
 fn transfers(pool: &Pool<Bank<'static>>, thread: usize, end: Instant, acknowledge: bool) -> Result<()> {
     let mut state = thread as u64 * 0x9E37_79B9 + u64::from(std::process::id());
     while Instant::now() < end {
-        let [from, to, amount] = [ACCOUNTS as u64, ACCOUNTS as u64, 50].map(|below| random(&mut state) % below);
+        let [from, to, amount] =
+            [ACCOUNTS as u64, ACCOUNTS as u64, 50].map(|below| random(&mut state) % below);
         let made = pool.share(|bank, tx| {
             transfer(bank, tx, from as usize, to as usize, amount as i64)?;
             Ok(bank.made[thread].fetch_add(1, tx)? + 1)

@@ -317,8 +317,6 @@ impl LockTable {
 
 #[cfg(test)]
 mod tests {
-    #![cfg(not(loom))]
-
     use std::time::Duration;
 
     use super::Claim::{Exclusive, Shared};
