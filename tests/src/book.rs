@@ -22,6 +22,8 @@ pages!(
     companions,
     sequences,
     btree,
+    concurrent,
+    collections,
     opening,
     pmem,
     format,

@@ -185,7 +185,7 @@ impl<W: Shareable> Gate<W> {
         if others && (queue.writers == 0 || queue.turns > TURNS_MAX) {
             queue.turns = 0;
             if queue.sharers > 0 && (queue.readers == 0 || queue.sharers_next) {
-                self.grant_sharers(&mut queue, owned);
+                self.grant_sharers(&mut queue, *owned);
             } else {
                 self.grant_readers(&mut queue, owned);
             }
@@ -207,7 +207,7 @@ impl<W: Shareable> Gate<W> {
     }
 
     /// Counts all waiting sharers as inside.
-    fn grant_sharers(&self, queue: &mut Queue, owned: Box<W>) {
+    fn grant_sharers(&self, queue: &mut Queue, owned: W) {
         let count = std::mem::take(&mut queue.sharers);
         queue.granted_sharers += count;
         queue.sharers_next = false;
@@ -306,7 +306,7 @@ impl<W: Shareable> Gate<W> {
                 return None;
             }
             if !self.sharing.join(seat, queue.is_quiet()) {
-                self.sharing.begin(self.try_writing()?, seat, 1, queue.is_quiet());
+                self.sharing.begin(*self.try_writing()?, seat, 1, queue.is_quiet());
             }
             queue.sharers -= 1;
             queue.sharers_next = false;
@@ -328,8 +328,6 @@ impl<W: Shareable> Gate<W> {
 
 #[cfg(test)]
 mod tests {
-    #![cfg(not(loom))]
-
     use super::*;
 
     impl Shareable for u64 {}

@@ -69,8 +69,8 @@ impl<W: Shareable> Sharing<W> {
     }
 
     /// Begins a session with `count` inside. The caller holds the gate's lock, as for everything below.
-    pub(super) fn begin(&self, owned: Box<W>, seat: usize, count: u32, open: bool) {
-        *self.lock() = Some(*owned);
+    pub(super) fn begin(&self, owned: W, seat: usize, count: u32, open: bool) {
+        *self.lock() = Some(owned);
         self.seats[seat].0.fetch_add(count, Ordering::SeqCst);
         self.open.0.store(open, Ordering::SeqCst);
     }
