@@ -116,7 +116,11 @@ fn reads(bench: &Bench, keys: &[u64]) -> Result<Vec<Row>> {
     let pool = Pool::<Ordered>::options().open(bench.memory("tree-random"))?;
     let guard = pool.read();
     let map = &guard.map;
-    let std: BTreeMap<u64, u64> = keys.iter().map(|key| (*key, *key)).collect();
+    let mut std = BTreeMap::new();
+    for key in keys {
+        // One by one: `collect` would sort first, and lay the nodes out in order.
+        std.insert(*key, *key);
+    }
     let asked: Vec<u64> = shuffled(keys.len()).into_iter().rev().map(|at| keys[at as usize]).collect();
     let count = keys.len() as f64;
     let found = Pairs::measure(

@@ -10,8 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::apply::Applier;
-use super::record::{self, Entry, Kind};
-use super::ring::{Journal, Mode, Ring, count};
+use super::record::{self, Entry};
+use super::recover::Scan;
+use super::ring::{Journal, Mode, count};
 use super::spill::Spill;
 use super::state::RingState;
 use crate::ground::error::{Error, Result};
@@ -20,14 +21,6 @@ use crate::media::counts_here;
 
 /// How long an `Eventual` transaction may wait for its background sync.
 const SYNC_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Records on their way home, copied out of the mirror so that commits go on meanwhile.
-struct Batch {
-    bytes: Vec<u8>,
-    spills: Vec<Spill>,
-    txid: u64,
-    head: u64,
-}
 
 impl Journal {
     /// Makes everything ordered durable, brings home up to date and empties the ring so far.
@@ -63,53 +56,41 @@ impl Journal {
             }
             ring = self.flush(ring)?;
         }
-        let batch = self.take_batch(&mut ring);
+        ring.checkpointing = true;
         let mut state = ring.state;
+        let target = ring.durable_txid;
+        let spills: Vec<Spill> = ring.spills.iter().filter(|spill| spill.txid <= target).cloned().collect();
         drop(ring);
-        let outcome = self.bring_home(&batch).and_then(|()| {
-            state.head = batch.head;
-            state.txid = batch.txid;
-            state.store(&*self.media, self.salt.pool_id)
-        });
-        if let (Ok(()), Some(spill)) = (&outcome, batch.spills.first()) {
+        let outcome = self
+            .bring_home(&mut state, target, &spills)
+            .and_then(|()| state.store(&*self.media, self.salt.pool_id));
+        if let (Ok(()), Some(spill)) = (&outcome, spills.first()) {
             // Failing only leaves the file longer than it needs to be; open cuts it.
             let _ = self.media.truncate(spill.restore_len);
         }
         self.finish_checkpoint(state, outcome)
     }
 
-    fn take_batch(&self, ring: &mut Ring) -> Batch {
-        ring.checkpointing = true;
-        let durable = ring.marks.partition_point(|mark| mark.txid <= ring.durable_txid);
-        let mut bytes = Vec::new();
-        let mut txid = ring.state.txid;
-        for mark in ring.marks.range(..durable) {
-            let at = (mark.position % self.len) as usize;
-            bytes.extend_from_slice(&ring.mirror[at..at + mark.len as usize]);
-            txid = mark.txid;
-        }
-        let spills = ring.spills.iter().filter(|spill| spill.txid <= txid).cloned().collect();
-        let head = ring.marks.get(durable).map_or(ring.tail, |next| next.position);
-        Batch { bytes, spills, txid, head }
-    }
-
-    fn bring_home(&self, batch: &Batch) -> Result<()> {
+    /// Writes the records up to `target` home, which are durable, and notes in `state` that home has them. They are read
+    /// back from the file: to copy them out of the mirror, its lock would have to be held meanwhile.
+    fn bring_home(&self, state: &mut RingState, target: u64, spills: &[Spill]) -> Result<()> {
         let mut applier = Applier::new(&*self.media);
-        let mut spills = batch.spills.iter();
-        let mut rest = batch.bytes.as_slice();
-        while let Some(len) = record::plausible_len(rest, self.salt.pool_id) {
-            let body = if rest[36] == Kind::Spill as u8 {
-                bytemuck::cast_slice(&spills.next().ok_or(Error::Poisoned)?.body)
-            } else {
-                &rest[record::HEADER_LEN..len]
+        let mut spills = spills.iter();
+        let mut scan = Scan::new(&*self.media, self.offset..self.offset + self.len, self.salt, state);
+        while scan.txid() < target {
+            let lost = || Error::corrupt("a record in the ring is gone", self.offset);
+            let (kind, body) = scan.next_body()?.ok_or_else(lost)?;
+            let body = match kind.is_spilled() {
+                false => body,
+                true => bytemuck::cast_slice(&spills.next().ok_or_else(lost)?.body),
             };
             for entry in record::entries(body) {
                 applier.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
             }
-            rest = &rest[len.next_multiple_of(record::RECORD_ALIGN as usize)..];
         }
-        applier.add(Entry::Words { offset: HOME_TXID, words: &batch.txid.to_le_bytes() })?;
+        applier.add(Entry::Words { offset: HOME_TXID, words: &target.to_le_bytes() })?;
         applier.write_out()?;
+        (state.head, state.txid) = (scan.end(), target);
         self.media.sync()
     }
 

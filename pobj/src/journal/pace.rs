@@ -17,6 +17,8 @@ const SLEEP_MAX: Duration = Duration::from_micros(500);
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 /// Commits that use less than this part of the room are not looked at.
 const FREE_PART: u64 = 8;
+/// A look for each such part of the room.
+const LOOKS: u64 = 256;
 /// What the first checkpoint is expected to take, in picoseconds for each byte: 100 MB/s.
 const FIRST_RATE: u64 = 10_000;
 
@@ -35,6 +37,8 @@ pub(super) struct Pace {
     expected: AtomicU64,
     /// Picoseconds for each byte of the last one.
     rate: AtomicU64,
+    /// The tail at which to look again: reading the clock at each commit would cost more than the commits.
+    look_at: AtomicU64,
     /// What the next commit to look is to sleep, in nanoseconds.
     owed: AtomicU64,
 }
@@ -49,6 +53,7 @@ impl Pace {
             len: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             rate: AtomicU64::new(FIRST_RATE),
+            look_at: AtomicU64::new(u64::MAX),
             owed: AtomicU64::new(0),
         }
     }
@@ -64,11 +69,13 @@ impl Pace {
         self.len.store(len, Ordering::Relaxed);
         let expected = u128::from(len) * u128::from(self.rate.load(Ordering::Relaxed)) / 1000;
         self.expected.store(expected as u64, Ordering::Relaxed);
-        self.began.store(self.now(), Ordering::Release);
+        self.began.store(self.now(), Ordering::Relaxed);
+        self.look_at.store(tail + room / FREE_PART, Ordering::Release);
     }
 
     /// It has ended.
     pub(super) fn end(&self) {
+        self.look_at.store(u64::MAX, Ordering::Relaxed);
         let took = self.now().saturating_sub(self.began.swap(0, Ordering::AcqRel));
         // A short one says little: what a checkpoint costs however small it is would count for each byte.
         let len = self.len.load(Ordering::Relaxed).max(1 << 16);
@@ -79,16 +86,18 @@ impl Pace {
     /// The ring ends at `tail` now: notes what commits owe, if they run ahead.
     #[inline]
     pub(super) fn note(&self, tail: u64) {
-        let began = self.began.load(Ordering::Acquire);
-        if began != 0 {
-            self.note_ahead(began, tail);
+        if tail >= self.look_at.load(Ordering::Acquire) {
+            self.look(tail);
         }
     }
 
-    fn note_ahead(&self, began: u64, tail: u64) {
+    #[cold]
+    fn look(&self, tail: u64) {
+        let began = self.began.load(Ordering::Relaxed);
         let used = tail.saturating_sub(self.tail.load(Ordering::Relaxed));
         let room = self.room.load(Ordering::Relaxed);
-        if used >= room / FREE_PART {
+        self.look_at.store(tail + room / LOOKS, Ordering::Relaxed);
+        if began != 0 {
             let due = due(used, room, self.expected.load(Ordering::Relaxed));
             self.owed.store((began + due).saturating_sub(self.now()), Ordering::Relaxed);
         }
