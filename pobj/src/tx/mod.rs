@@ -142,18 +142,12 @@ impl TxCore {
     fn begin(core: &PoolCore) -> Rc<Self> {
         let mut owner = core.gate.enter_writing();
         let pool = owner.body.take().unwrap_or_else(|| core.body());
-        let mut tx = Self::prepared(core, pool);
-        if let Some(fresh) = Rc::get_mut(&mut tx)
-            && let Some(work) = fresh.work.get_mut()
-        {
-            work.owner = Some(owner);
-        }
-        tx
+        Self::prepared(core, pool, Some(owner))
     }
 
-    /// A transaction on a pool, with nothing in it.
+    /// A transaction on a pool, with nothing in it. With the owner it has the pool alone.
     #[inline]
-    fn prepared(core: &PoolCore, pool: Arc<PoolBody>) -> Rc<Self> {
+    fn prepared(core: &PoolCore, pool: Arc<PoolBody>, owner: Option<Box<Owner>>) -> Rc<Self> {
         let mut tx = SPARE.take().unwrap_or_default();
         if Rc::get_mut(&mut tx).is_none() {
             // Cannot be: a spare is put there by its last handle.
@@ -163,7 +157,7 @@ impl TxCore {
             fresh.pool = Some(pool);
             fresh.durability.set(core.durability());
             fresh.counts_before = counts_here();
-            fresh.work.get_mut().get_or_insert_default();
+            fresh.work.get_mut().get_or_insert_default().owner = owner;
         }
         tx
     }

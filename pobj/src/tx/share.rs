@@ -116,7 +116,7 @@ impl TxCore {
             return Self::begin(core);
         }
         let seat = core.gate.enter_sharing(party() as usize % SEATS);
-        let tx = Self::prepared(core, core.body_at(seat));
+        let tx = Self::prepared(core, core.body_at(seat), None);
         if let Some(work) = tx.work.borrow_mut().as_deref_mut() {
             work.standing.seat = Some(seat);
             work.standing.inside = true;
