@@ -7,12 +7,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::{Fate, Fresh, Hook, TxCore, running};
+use super::{Fate, Fresh, Hook, TxCore, Work, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Change;
 use crate::journal::Body;
 use crate::media::{Image, MediaCounts, counts_here};
-use crate::pool::PoolCore;
+use crate::pool::{Owner, PoolCore};
 
 /// Runs `body` as a transaction on `pool`.
 pub(crate) fn run<T, E: From<Error>>(
@@ -37,14 +37,35 @@ pub(crate) fn run<T, E: From<Error>>(
     }
 }
 
+/// What came of ordering a transaction. Small: a `Result` goes through memory in pieces, and copying it whole waits for
+/// all of them.
+#[derive(Clone, Copy)]
+pub(super) enum Ordered {
+    /// It changed nothing.
+    Nothing,
+    /// It has this id.
+    At(u64),
+    /// It failed; why is in [`Work::failure`].
+    Failed,
+}
+
+impl Work {
+    #[cold]
+    fn fail(&mut self, error: Error) -> Ordered {
+        self.failure = Some(error);
+        Ordered::Failed
+    }
+}
+
 impl TxCore {
     pub(super) fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
-        let ordered = self.drop_dead_values().and_then(|()| self.order());
-        let txid = match ordered {
-            Ok(txid) => txid,
-            Err(error) => {
+        let txid = match self.order() {
+            Ordered::Nothing => None,
+            Ordered::At(txid) => Some(txid),
+            Ordered::Failed => {
+                let failure = self.work.borrow_mut().failure.take();
                 self.roll_back(pool);
-                return Err(error);
+                return Err(failure.unwrap_or(Error::Poisoned));
             }
         };
         let (durability, before) = (self.durability.get(), self.counts_before);
@@ -94,37 +115,52 @@ impl TxCore {
     }
 
     /// Makes the record, orders it and brings the heap up to date. `None` if nothing changed.
-    fn order(&self) -> Result<Option<u64>> {
+    #[inline]
+    fn order(&self) -> Ordered {
+        if !self.work.borrow().drops.is_empty()
+            && let Err(error) = self.drop_dead_values()
+        {
+            return self.work.borrow_mut().fail(error);
+        }
+        let ordered = self.with(|work, owner| match self.order_alone(work, owner) {
+            Ok(ordered) => ordered,
+            Err(error) => work.fail(error),
+        });
+        ordered.unwrap_or(Ordered::Nothing)
+    }
+
+    #[inline(always)]
+    fn order_alone(&self, work: &mut Work, owner: &mut Owner) -> Result<Ordered> {
+        if self.pool().in_place {
+            let txid = self.order_in_place(work, owner)?;
+            return Ok(txid.map_or(Ordered::Nothing, Ordered::At));
+        }
         let image = &self.pool().image;
-        let ordered = self.with(|work, owner| {
-            if self.pool().in_place {
-                return self.order_in_place(work, owner);
+        work.ranges.record(image, &mut work.body);
+        for Fresh { offset, words } in &work.fresh {
+            if owner.heap.frees(&mut work.reservation, *offset) {
+                continue;
             }
-            work.ranges.record(image, &mut work.body);
-            for Fresh { offset, words } in &work.fresh {
-                if owner.heap.frees(&mut work.reservation, *offset) {
-                    continue;
-                }
-                image.read_words(*offset, *words, |now| work.body.contents(*offset, now));
-            }
+            image.read_words(*offset, *words, |now| work.body.contents(*offset, now));
+        }
+        if !work.reservation.is_empty() {
+            owner.heap.prepare(image, &mut work.reservation, &mut work.changes);
+            add_changes(image, &work.changes, &mut work.body);
+        }
+        if let Some(offset) = image.fault() {
+            return Err(Error::corrupt("a pointer leads out of the pool", offset));
+        }
+        if work.body.is_empty() {
             if !work.reservation.is_empty() {
-                owner.heap.prepare(image, &mut work.reservation, &mut work.changes);
-                add_changes(image, &work.changes, &mut work.body);
-            }
-            if let Some(offset) = image.fault() {
-                return Err(Error::corrupt("a pointer leads out of the pool", offset));
-            }
-            if work.body.is_empty() {
                 // Whatever it allocated it freed again; the heap must forget it, and the reservation is reused.
                 owner.heap.rollback(image, &mut work.reservation);
-                return Ok(None);
             }
-            let durability = self.durability.get();
-            let txid = self.pool().journal.append(&mut owner.end, work.body.words(), durability)?;
-            self.pool().heap_committed(owner, &mut work.reservation, txid);
-            Ok(Some(txid))
-        });
-        ordered.unwrap_or(Ok(None))
+            return Ok(Ordered::Nothing);
+        }
+        let durability = self.durability.get();
+        let txid = self.pool().journal.append(&mut owner.end, work.body.words(), durability)?;
+        self.pool().heap_committed(owner, &mut work.reservation, txid);
+        Ok(Ordered::At(txid))
     }
 
     pub(super) fn roll_back(self: Rc<Self>, pool: &PoolCore) {

@@ -112,6 +112,8 @@ struct Work {
     fresh: Vec<Fresh>,
     body: Body,
     changes: Vec<Change>,
+    /// Why the commit failed.
+    failure: Option<Error>,
     on_commit: Vec<Hook>,
     on_abort: Vec<Hook>,
 }
