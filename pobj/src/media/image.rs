@@ -40,6 +40,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 use super::Placement;
 use super::arena::Arena;
 use super::dax::shared_flags;
+use super::images;
 use super::reserve::{address, reserve_anywhere, reserve_at};
 use crate::ground::error::{Error, Result};
 
@@ -148,6 +149,7 @@ impl Image {
     }
 
     fn new(base: u64, max_len: u64, backing: Backing) -> Self {
+        images::enter(base, max_len);
         Self { base, len: AtomicU64::new(0), max_len, fault: AtomicU64::new(NO_FAULT), backing }
     }
 
@@ -386,6 +388,7 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
+        images::leave(self.base, self.max_len);
         match &self.backing {
             // SAFETY: the reservation is this image's own, and whoever could refer into it borrows the pool that
             // owns the image.

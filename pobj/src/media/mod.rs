@@ -20,6 +20,7 @@ mod file;
 mod fork;
 mod handoff;
 mod image;
+mod images;
 pub(crate) mod mapping;
 mod ram;
 mod reserve;
@@ -30,6 +31,7 @@ pub use counts::MediaCounts;
 pub use cpu::Hint;
 pub use file::FileMedia;
 pub use image::Image;
+pub(crate) use images::is_in_a_pool;
 pub use ram::RamMedia;
 
 pub(crate) use counts::{Totals, here as counts_here};

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::ground::error::{Error, Result};
 use crate::heap::{AllocError, Change, Reservation};
 use crate::journal::{Body, Durability};
-use crate::media::{MediaCounts, counts_here};
+use crate::media::{MediaCounts, counts_here, is_in_a_pool};
 use crate::pool::{Owner, PoolBody, PoolCore};
 pub use collect::Collected;
 use in_place::InPlace;
@@ -201,6 +201,23 @@ impl TxCore {
     /// Whether `addr` lies in this transaction's pool.
     pub(crate) fn covers(&self, addr: u64) -> bool {
         self.pool().image.covers(addr)
+    }
+
+    /// Whether `addr` lies in this transaction's pool; if not, it must be ordinary memory.
+    ///
+    /// # Panics
+    ///
+    /// If it lies in another pool: see [`is_in_a_pool`] for how it comes to be asked.
+    #[inline]
+    pub(crate) fn has(&self, addr: u64) -> bool {
+        if self.covers(addr) {
+            return true;
+        }
+        assert!(
+            !is_in_a_pool(addr),
+            "a transaction changes values of its own pool; this one is in another pool"
+        );
+        false
     }
 
     /// Takes a zeroed block. Gives its address.

@@ -162,7 +162,7 @@ impl TxCore {
         claim: Claim,
         patience: Patience,
     ) -> Result<bool> {
-        if !standing.inside || held.covers(claim) || !self.covers(held.addr) {
+        if !self.has(held.addr) || !standing.inside || held.covers(claim) {
             return Ok(true);
         }
         if standing.refused {
@@ -203,7 +203,7 @@ impl TxCore {
 
     /// Remembers the bytes of a value that may lie outside the pool, where they need not be remembered.
     pub(crate) fn log_if_inside(&self, addr: u64, len: u64) {
-        if self.covers(addr) {
+        if self.has(addr) {
             self.log(addr, len);
         }
     }

@@ -77,9 +77,7 @@ impl StaysOnItsThread {
 /// Remembers the bytes of a cell before they change. One in ordinary memory has none to remember (C3).
 fn remember_cell<'p, C>(cell: &C, tx: &Tx<'p>) {
     let addr = std::ptr::from_ref(cell).addr() as u64;
-    if tx.core.covers(addr) {
-        tx.core.log(addr, size_of::<C>() as u64);
-    }
+    tx.core.log_if_inside(addr, size_of::<C>() as u64);
 }
 
 /// Implements [`Persistent`](crate::layout::Persistent) for a `repr(C)` struct of one `UnsafeCell` and the brand.

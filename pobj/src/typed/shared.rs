@@ -94,6 +94,8 @@ impl<T> Shared<T> {
     }
 
     fn set(self, tx: &TxCore, strong: u64, weak: u64) {
+        // A pointer of another pool stops here, before anything is counted.
+        assert!(tx.has(self.addr()), "a shared block is in a pool");
         tx.log(self.addr(), COUNTS_LEN);
         // SAFETY: S4, S5; T2; logged just now.
         unsafe { self.strong_word().write(strong) };
