@@ -49,7 +49,7 @@ impl Journal {
                 continue;
             }
             if !std::mem::replace(&mut begun, true) {
-                self.pace.begin(ring.used(), ring.tail, self.len - ring.used());
+                self.pace.begin(ring.used(), ring.tail, self.len.saturating_sub(ring.used()));
             }
             if ring.durable_txid >= target {
                 break;
