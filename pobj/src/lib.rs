@@ -76,7 +76,7 @@ pub use layout::Persistent;
 #[cfg(feature = "derive")]
 pub use pobj_derive::{Persistent, tx};
 pub use pool::{Opened, Options, Pool, ReadOnlyPool, Stats};
-pub use tx::{Collected, Tx};
+pub use tx::{Collected, Committed, Tx};
 pub use typed::{
     Companion, PArc, PArcWeak, PAtomic, PAtomicBool, PAtomicI8, PAtomicI16, PAtomicI32, PAtomicI64,
     PAtomicU8, PAtomicU16, PAtomicU32, PAtomicU64, PBox, PCell, PListKey, PMutex, PMutexGuard, POption, PPtr,

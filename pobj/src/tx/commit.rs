@@ -14,16 +14,26 @@ use crate::journal::Body;
 use crate::media::{Image, MediaCounts, counts_here};
 use crate::pool::{Owner, PoolCore};
 
+/// What a committed transaction gives: [`Pool::write_with_id`](crate::Pool::write_with_id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Committed<T> {
+    /// What the closure returned.
+    pub value: T,
+    /// Id of the transaction; `None` if it changed nothing, so that there is nothing of it in the pool.
+    pub id: Option<u64>,
+}
+
 /// Runs `body` as a transaction on `pool`.
 pub(crate) fn run<T, E: From<Error>>(
     pool: &PoolCore,
     body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
-) -> Result<T, E> {
+) -> Result<Committed<T>, E> {
     pool.check_usable()?;
     let tx = TxCore::begin(pool)?;
     match catch_unwind(AssertUnwindSafe(|| body(&tx))) {
         Ok(Ok(value)) => match tx.commit(pool) {
-            Ok(()) => Ok(value),
+            Ok(id) => Ok(Committed { value, id }),
             Err(error) => Err(error.into()),
         },
         Ok(Err(error)) => {
@@ -58,7 +68,7 @@ impl Work {
 }
 
 impl TxCore {
-    pub(super) fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
+    pub(super) fn commit(self: Rc<Self>, pool: &PoolCore) -> Result<Option<u64>> {
         let txid = match self.order() {
             Ordered::Nothing => None,
             Ordered::At(txid) => Some(txid),
@@ -69,32 +79,32 @@ impl TxCore {
             }
         };
         let (durability, before) = (self.durability.get(), self.counts_before);
-        let Some(txid) = txid.filter(|_| pool.journal.waits(durability)) else {
+        let Some(awaited) = txid.filter(|_| pool.journal.waits(durability)) else {
             let counts = counts_here() - before;
             pool.journal.foreground.add(counts);
             let hooks = self.finish(pool, true, Some(counts));
             pool.journal.keep_pace();
             hooks.into_iter().for_each(|hook| hook());
-            return Ok(());
+            return Ok(txid);
         };
         if pool.journal.fences_alone() {
             // As much as can be before the fence: behind it the caller waits for every instruction, and here for none,
             // because the record is on its way.
             let counts = counts_here() - before + MediaCounts::FENCE;
             let hooks = self.finish(pool, true, Some(counts));
-            pool.journal.fence_record(txid, counts)?;
+            pool.journal.fence_record(awaited, counts)?;
             pool.journal.keep_pace();
             if !hooks.is_empty() {
                 hooks.into_iter().for_each(|hook| hook());
             }
-            return Ok(());
+            return Ok(txid);
         }
         let hooks = self.finish(pool, true, None);
-        let durable = pool.journal.wait_durable(txid, before);
+        let durable = pool.journal.wait_durable(awaited, before);
         running::note_counts(pool, counts_here() - before);
         durable?;
         hooks.into_iter().for_each(|hook| hook());
-        Ok(())
+        Ok(txid)
     }
 
     /// Takes everything apart that died, the newest first: a value's own pointers join the list (I2). So the list holds

@@ -28,6 +28,7 @@ use crate::journal::{Body, Durability};
 use crate::media::{MediaCounts, counts_here, is_in_a_pool};
 use crate::pool::{Owner, PoolBody, PoolCore};
 pub use collect::Collected;
+pub use commit::Committed;
 use in_place::InPlace;
 use ranges::Ranges;
 use share::Standing;

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::commit::add_changes;
+use super::commit::{Committed, add_changes};
 use super::held::{Held, HeldLocks};
 use super::{Fresh, TxCore, Work, running};
 use crate::ground::error::{Error, Result};
@@ -57,7 +57,7 @@ fn party() -> Party {
 pub(crate) fn run_shared<T, E: From<Error>>(
     pool: &PoolCore,
     mut body: impl FnMut(&Rc<TxCore>) -> Result<T, E>,
-) -> Result<T, E> {
+) -> Result<Committed<T>, E> {
     for attempt in 0..ATTEMPTS_MAX {
         pause(attempt);
         match run_once(pool, &mut body)? {
@@ -72,21 +72,21 @@ pub(crate) fn run_shared<T, E: From<Error>>(
 fn run_once<T, E: From<Error>>(
     pool: &PoolCore,
     body: &mut impl FnMut(&Rc<TxCore>) -> Result<T, E>,
-) -> Result<Option<T>, E> {
+) -> Result<Option<Committed<T>>, E> {
     pool.check_usable()?;
     let tx = TxCore::begin_shared(pool)?;
     let outcome = catch_unwind(AssertUnwindSafe(|| body(&tx)));
     let refused = tx.is_refused();
     match outcome {
         Ok(Ok(value)) if !refused => match tx.commit_shared(pool) {
-            Ok(()) => Ok(Some(value)),
+            Ok(id) => Ok(Some(Committed { value, id })),
             // Values that die at the commit may need locks of their own.
             Err(Error::Deadlock) => Ok(None),
             Err(error) => Err(error.into()),
         },
         Ok(outcome) => {
             tx.roll_back(pool);
-            if refused { Ok(None) } else { outcome.map(Some) }
+            if refused { Ok(None) } else { outcome.map(|value| Some(Committed { value, id: None })) }
         }
         Err(panic) => {
             tx.roll_back(pool);
@@ -209,7 +209,7 @@ impl TxCore {
     }
 
     /// As [`commit`](Self::commit), for a transaction that shares the pool: it has left the pool before its fence.
-    fn commit_shared(self: Rc<Self>, pool: &PoolCore) -> Result<()> {
+    fn commit_shared(self: Rc<Self>, pool: &PoolCore) -> Result<Option<u64>> {
         if pool.in_place {
             return self.commit(pool);
         }
@@ -232,7 +232,7 @@ impl TxCore {
         durable?;
         pool.journal.keep_pace();
         hooks.into_iter().for_each(|hook| hook());
-        Ok(())
+        Ok(ordered)
     }
 
     /// Makes the record, orders it, brings the heap up to date, and sends the record on its way. `None` if nothing

@@ -40,6 +40,6 @@ impl<R: Persistent> Pool<R> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn collect(&self) -> Result<Collected> {
-        commit::run(&self.core, |tx| tx.collect::<R>())
+        commit::run(&self.core, |tx| tx.collect::<R>()).map(|committed| committed.value)
     }
 }

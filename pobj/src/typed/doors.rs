@@ -14,7 +14,7 @@ use crate::ground::error::{Error, Result};
 use crate::layout::Persistent;
 use crate::layout::geometry::{ROOT_ADDR, ROOT_LEN};
 use crate::pool::{Pool, PoolCore, ReadOnlyPool, Stats};
-use crate::tx::{Contents, Tx, TxCore, commit, running};
+use crate::tx::{Committed, Contents, Tx, TxCore, commit, running};
 
 /// Shared access to a pool's root: `Deref` to it. Writers wait until all guards are gone.
 ///
@@ -114,6 +114,47 @@ impl<R: Persistent> Pool<R> {
         &self,
         body: impl for<'p> FnOnce(&mut R::At<'p>, &Tx<'p>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.write_root(body).map(|committed| committed.value)
+    }
+
+    /// As [`write`](Self::write), and gives the transaction's id as well: a program that notes it outside the pool can tell
+    /// after a crash whether the transaction is there, by comparing it with [`last_committed`](Self::last_committed).
+    ///
+    /// ```
+    /// # use pobj::{Persistent, Pool};
+    /// # #[derive(Persistent, Default)]
+    /// # #[repr(C)]
+    /// # struct App {
+    /// #     hits: u64,
+    /// # }
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("app.pobj");
+    /// let pool = Pool::<App>::create(&path)?;
+    /// let request = pool.write_with_id(|app, _| {
+    ///     app.hits += 1;
+    ///     Ok(())
+    /// })?;
+    /// drop(pool);
+    /// let pool = Pool::<App>::open(&path)?;
+    /// assert!(request.id.is_some_and(|id| id <= pool.last_committed()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_with_id<T>(
+        &self,
+        body: impl for<'p> FnOnce(&mut R::At<'p>, &Tx<'p>) -> Result<T>,
+    ) -> Result<Committed<T>> {
+        self.write_root(body)
+    }
+
+    #[inline]
+    fn write_root<T, E: From<Error>>(
+        &self,
+        body: impl for<'p> FnOnce(&mut R::At<'p>, &Tx<'p>) -> Result<T, E>,
+    ) -> Result<Committed<T>, E> {
         commit::run(&self.core, |core| {
             let addr = core.pool().root_addr();
             core.log(addr, size_of::<R>() as u64);
@@ -143,6 +184,7 @@ impl<R: Persistent> Pool<R> {
             let mut root = TxRoot::new(Rc::clone(core));
             body(&mut root, &tx)
         })
+        .map(|committed| committed.value)
     }
 }
 

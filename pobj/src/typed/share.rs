@@ -10,7 +10,7 @@ use std::rc::Rc;
 use crate::ground::error::{Error, Result};
 use crate::layout::Persistent;
 use crate::pool::Pool;
-use crate::tx::{Tx, share};
+use crate::tx::{Committed, Tx, share};
 
 impl<R: Persistent> Pool<R> {
     /// Runs `body` as a transaction beside other `share`s, on this thread. It sees the root as `&`, and changes what it
@@ -44,8 +44,33 @@ impl<R: Persistent> Pool<R> {
     /// As [`share`](Self::share).
     pub fn try_share<T, E: From<Error>>(
         &self,
-        mut body: impl for<'p> FnMut(&R::At<'p>, &Tx<'p>) -> Result<T, E>,
+        body: impl for<'p> FnMut(&R::At<'p>, &Tx<'p>) -> Result<T, E>,
     ) -> Result<T, E>
+    where
+        for<'p> R::At<'p>: Sync,
+    {
+        self.share_root(body).map(|committed| committed.value)
+    }
+
+    /// As [`share`](Self::share), and gives the transaction's id as well; see [`write_with_id`](Self::write_with_id).
+    ///
+    /// # Errors
+    ///
+    /// As [`share`](Self::share).
+    pub fn share_with_id<T>(
+        &self,
+        body: impl for<'p> FnMut(&R::At<'p>, &Tx<'p>) -> Result<T>,
+    ) -> Result<Committed<T>>
+    where
+        for<'p> R::At<'p>: Sync,
+    {
+        self.share_root(body)
+    }
+
+    fn share_root<T, E: From<Error>>(
+        &self,
+        mut body: impl for<'p> FnMut(&R::At<'p>, &Tx<'p>) -> Result<T, E>,
+    ) -> Result<Committed<T>, E>
     where
         for<'p> R::At<'p>: Sync,
     {
