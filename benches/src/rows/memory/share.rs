@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pobj::media::ImageMode;
+use pobj::media::{Domain, ImageMode};
 use pobj::{PMutex, Persistent, Pool};
 
 use crate::Result;
@@ -28,8 +28,13 @@ struct Lanes<'p> {
     alone: u64,
 }
 
+/// A ring that takes in all of a measurement, so that no checkpoint runs beside it.
+const LARGE_RING_LEN: u64 = 1 << 30;
+
 /// Rate of transactions of one 8-byte change under a lock of the thread's own, two threads at once. Limit: one thread's
-/// rate, measured in turn with it. Also one thread's cost for each, against that of having the pool alone.
+/// rate, measured in turn with it: once with the checkpoints that follow from the commits, which are a third thread's
+/// work, and once on a ring so large that there are none. Also one thread's cost for each, against that of having the pool
+/// alone.
 ///
 /// # Errors
 ///
@@ -39,6 +44,12 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let commits = bench.size(40_000, 2_000);
     let rounds = bench.size(31, 3);
     let scaling = Pairs::measure(rounds, || rate(&pool, THREADS, commits), || rate(&pool, 1, commits))?;
+    let path = bench.memory("share-large");
+    let options = Pool::<Lanes>::options().force_domain(Domain::CacheLine);
+    let large = options.ring_size(bench.size(LARGE_RING_LEN, LARGE_RING_LEN / 16)).create(&path)?;
+    let apart = Pairs::measure(rounds, || rate(&large, THREADS, commits), || rate(&large, 1, commits))?;
+    drop(large);
+    std::fs::remove_file(&path)?;
     let cost = Pairs::measure(
         rounds,
         || Ok(1e9 / rate(&pool, 1, commits)?),
@@ -57,6 +68,7 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
         scaling
             .row("memory: share, 2 threads against 1, locks of their own", "commits/s")
             .budget(Budget::RatioAtLeast(1.6)),
+        apart.row("- the same without checkpoints", "commits/s"),
         cost.row("- share against write, one thread", "ns"),
     ])
 }
