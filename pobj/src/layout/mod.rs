@@ -17,6 +17,7 @@ pub(crate) mod encoding;
 pub(crate) mod geometry;
 pub(crate) mod header;
 pub mod persistent;
+pub(crate) mod prefetch;
 mod primitives;
 #[cfg(test)]
 mod samples;

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::persistent::Persistent;
+use super::prefetch::prefetch;
 use super::schema::erased_type_id;
 use super::shared::{Hold, Note, SharedBlock};
 use super::view::View;
@@ -413,19 +414,6 @@ fn check<T: Persistent>(addr: u64, count: u64, visit: &mut Visit<'_>) -> Result<
 fn check_block<B: Block>(addr: u64, _count: u64, visit: &mut Visit<'_>) -> Result<(), Invalid> {
     // SAFETY: B3: the block was claimed, so V1 follows from B1.
     B::check(unsafe { View::new(addr, B::LEN) }, visit)
-}
-
-/// Asks the processor for the line at `addr`. A hint: any address is allowed.
-#[inline(always)]
-pub(crate) fn prefetch(addr: u64) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch never faults and reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(addr as usize)) };
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = addr;
 }
 
 /// The first job of a walk: claims the root.

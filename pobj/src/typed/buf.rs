@@ -13,7 +13,7 @@ use std::slice::GetDisjointMutError;
 
 use super::{StaysOnItsThread, glue};
 use crate::ground::error::{Error, Result};
-use crate::layout::visit::prefetch;
+use crate::layout::prefetch::prefetch;
 use crate::layout::{Invalid, Persistent, SchemaBuilder, TypeIndex, View, Visit};
 use crate::tx::{Brand, Contents, Tx, running};
 
