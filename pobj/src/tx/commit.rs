@@ -282,8 +282,7 @@ mod tests {
         .unwrap();
         assert_eq!(pool.stats().heap.live_blocks, baseline);
         let spare = running::take_spare().expect("the transaction's memory");
-        let capacity = spare.work.borrow().drops.capacity();
-        capacity
+        spare.work.borrow().drops.capacity()
     }
 
     const COUNT: u64 = if cfg!(miri) { 300 } else { 300_000 };
