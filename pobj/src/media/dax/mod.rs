@@ -224,15 +224,17 @@ impl Media for DaxMedia {
     }
 
     fn image(&self, placement: Placement, len: u64, max_len: u64, mode: ImageMode) -> Result<Image> {
-        if !self.file.is_read_only() {
-            self.map_home(max_len)?;
-        }
-        match mode {
+        let image = match mode {
             ImageMode::Private => self.file.image(placement, len, max_len, mode),
             ImageMode::InPlace => {
                 Image::map_file_in_place(self.file.file(), placement, len, max_len, self.map_sync)
             }
+        }?;
+        // After the image, which may need a place of its own: home, which may be anywhere, must not be there.
+        if !self.file.is_read_only() {
+            self.map_home(max_len)?;
         }
+        Ok(image)
     }
 
     /// Lines are the unit of durability here, and records are whole lines.
