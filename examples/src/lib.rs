@@ -7,8 +7,9 @@
 //! - [`persistent`] keeps it in a pool, one transaction for each file; [`postings`] is its compact list of postings.
 //! - [`update`] brings either up to date with a directory; [`query`] answers questions about the persistent one.
 //!
-//! [`lru`], a cache that survives the program.
+//! [`lru`], a cache that survives the program; [`graph`], nodes that several others own.
 
+pub mod graph;
 pub mod lru;
 pub mod persistent;
 pub mod postings;
