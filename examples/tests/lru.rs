@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use examples::lru::{Cache, Lru};
-use pobj::{Error, Result, Tx};
+use pobj::{Durability, Error, Pool, Result, Tx};
 
 const STEPS: usize = 2000;
 const KEYS: u64 = 12;
@@ -154,6 +154,48 @@ fn the_value_used_last_is_got_without_a_record() {
     assert!(cache.get("key").unwrap().is_some());
     assert!(cache.get("none").unwrap().is_none());
     assert_eq!(cache.pool().last_committed(), before);
+}
+
+/// A full pool: whichever of the things that a new entry needs has no room, the entries before it stay as they are.
+#[test]
+fn a_put_without_room_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Pool::<Lru>::options().max_size(4 << 20).size(128 << 10).ring_size(64 << 10);
+    let pool = options.durability(Durability::Eventual).open_or_create(dir.path().join("lru.pobj")).unwrap();
+    pool.write(|lru, tx| Ok(lru.set_capacity(u64::MAX, tx))).unwrap();
+    let mut random = Random(1);
+    let mut refused = 0;
+    let mut model = Model { capacity: u64::MAX, ..Model::default() };
+    for number in 0..200_000 {
+        let key = format!("{number} {}", "k".repeat(random.below(60) as usize));
+        let value = "v".repeat(random.below(60) as usize);
+        // The error does not end the transaction: what `put` has left is committed.
+        match pool.write(|lru, tx| Ok(lru.put(tx, &key, &value))).unwrap() {
+            Ok(evicted) => {
+                assert_eq!(evicted, 0);
+                model.entries.push_front((key, value));
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::PoolFull { .. }), "{error}");
+                let lru = pool.read();
+                assert_eq!(lru.peek(&key), None);
+                assert!(
+                    lru.iter().eq(model.entries.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+                );
+                refused += 1;
+            }
+        }
+        if refused == 200 {
+            break;
+        }
+    }
+    assert_eq!(refused, 200);
+    // Room again, and all of it is found.
+    pool.write(|lru, tx| Ok(lru.set_capacity(10, tx))).unwrap();
+    model.entries.truncate(10);
+    let lru = pool.read();
+    assert_eq!(lru.len(), 10);
+    assert!(model.entries.iter().all(|(key, value)| lru.peek(key) == Some(value)));
 }
 
 fn lru(dir: &Path, arguments: &[&str]) -> String {
