@@ -210,6 +210,7 @@ fn the_program_walks_and_collects() {
         first.starts_with("0 nodes from before\nbasel\n  bern\n  olten\n    thun\n    chur\n"),
         "{first}"
     );
+    assert!(first.contains("edges to basel come from {\"chur\"}\n"), "{first}");
     assert!(first.ends_with("\n0 blocks at the second time\n"), "{first}");
     assert!(!first.contains("\n0 blocks of a lost circle collected\n"), "{first}");
     let second = graph(dir.path(), &["bern"]);

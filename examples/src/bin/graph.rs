@@ -20,13 +20,14 @@ struct Arguments {
     start: String,
 }
 
-const EDGES: [(&str, &str); 6] = [
+const EDGES: [(&str, &str); 7] = [
     ("basel", "bern"),
     ("basel", "olten"),
     ("olten", "bern"),
     ("bern", "thun"),
     ("thun", "bern"),
     ("olten", "chur"),
+    ("chur", "basel"),
 ];
 
 fn main() -> Result<(), Failure> {
