@@ -1,10 +1,16 @@
-//! What the example programs share: `wordindex`, an inverted index of a directory that lives in a pool.
+//! What the example programs are made of.
+//!
+//! `wordindex`, an inverted index of a directory that lives in a pool:
 //!
 //! - [`walk`] finds the files, [`words`] cuts a file into counted words: the same for every index.
 //! - [`volatile`] keeps the index in `std` collections: the yardstick for speed and space.
 //! - [`persistent`] keeps it in a pool, one transaction for each file; [`postings`] is its compact list of postings.
 //! - [`update`] brings either up to date with a directory; [`query`] answers questions about the persistent one.
+//!
+//! [`lru`], a cache that survives the program; [`graph`], nodes that several others own.
 
+pub mod graph;
+pub mod lru;
 pub mod persistent;
 pub mod postings;
 pub mod query;
