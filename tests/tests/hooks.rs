@@ -128,3 +128,33 @@ fn a_hook_that_panics_leaves_the_pool_usable() {
     scene.pool().write(|board, tx| board.cells.push(tx, 4)).unwrap();
     assert_eq!(scene.settle().0.cells, [1, 4]);
 }
+
+/// Catches a pool that stays locked because something that a hook holds, which did not run, panicked when it was dropped.
+#[test]
+fn a_hook_that_is_not_due_is_dropped_outside() {
+    struct Unhappy;
+    impl Drop for Unhappy {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let mut scene = Scene::new();
+    fails_with_panic(|| {
+        let _ = scene.pool().write(|board, tx| {
+            let held = Unhappy;
+            tx.on_abort(move || drop(held));
+            board.cells.push(tx, 1)
+        });
+    });
+    assert_eq!(scene.pool().read().cells.as_slice(), [1], "it had committed");
+    fails_with_panic(|| {
+        let _ = scene.pool().write(|board, tx| {
+            let held = Unhappy;
+            tx.on_commit(move || drop(held));
+            board.cells.push(tx, 2)?;
+            Err::<(), _>(Error::abort("no"))
+        });
+    });
+    scene.pool().write(|board, tx| board.cells.push(tx, 3)).unwrap();
+    assert_eq!(scene.settle().0.cells, [1, 3]);
+}

@@ -360,6 +360,45 @@ mod tests {
         });
         assert_eq!(*gate.enter_writing(), 600);
     }
+
+    /// One who is inside may wait, with the owned state in its hands, for another one who is about to leave (a full ring:
+    /// the checkpoint waits for that one's record). Catches who comes in and keeps the gate's lock until that state is free.
+    #[test]
+    fn who_leaves_waits_for_nobody_inside() {
+        let gate = Arc::new(gate());
+        let (first, second) = (gate.enter_sharing(1), gate.enter_sharing(2));
+        // As somebody does who wants the session to end.
+        assert!(gate.sharing.close().is_none());
+        let owned = gate.sharing.lock();
+        let newcomer = std::thread::spawn({
+            let gate = gate.clone();
+            move || {
+                let seat = gate.enter_sharing(3);
+                gate.leave_sharing(seat);
+            }
+        });
+        while !newcomer.is_finished() && gate.waiting.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        // So that it comes as far as it can.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let (left, has_left) = std::sync::mpsc::channel();
+        let leaving = std::thread::spawn({
+            let gate = gate.clone();
+            move || {
+                gate.leave_sharing(second);
+                left.send(()).unwrap();
+            }
+        });
+        let in_time = has_left.recv_timeout(std::time::Duration::from_secs(5)).is_ok();
+        drop(owned);
+        gate.leave_sharing(first);
+        leaving.join().unwrap();
+        newcomer.join().unwrap();
+        assert!(in_time, "who leaves waits for who is inside");
+        assert_eq!(*gate.enter_writing(), 0);
+    }
+
     /// As above, with readers and writers that stay inside for a while and overlap: most go to sleep.
     #[test]
     fn sleepers_are_woken() {

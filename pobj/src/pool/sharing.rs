@@ -9,6 +9,9 @@
 //! then. All of that is in one total order, so either the one sees the session closed, or the other sees it counted.
 //!
 //! A session is sticky: it stays open though nobody is inside, until a writer or a reader wants the box.
+//!
+//! One of those inside may hold the mutex for long: where the ring is full it waits for the records of others, who pass the
+//! gate's lock on their way out. So nobody waits for the mutex with the gate's lock while somebody is inside.
 
 use std::sync::atomic::Ordering;
 
@@ -30,6 +33,8 @@ pub(crate) trait Shareable {
 #[derive(Debug)]
 pub(crate) struct Sharing<W> {
     open: Alone<AtomicBool>,
+    /// The box is here. Changed and looked at under the gate's lock.
+    begun: AtomicBool,
     seats: [Alone<AtomicU32>; SEATS],
     /// By value, so that a lock and what it is taken for most come with one cache line.
     owned: Alone<Mutex<Option<W>>>,
@@ -39,6 +44,7 @@ impl<W: Shareable> Sharing<W> {
     pub(crate) fn new() -> Self {
         Self {
             open: Alone(AtomicBool::new(false)),
+            begun: AtomicBool::new(false),
             seats: std::array::from_fn(|_| Alone(AtomicU32::new(0))),
             owned: Alone(Mutex::new(None)),
         }
@@ -71,13 +77,14 @@ impl<W: Shareable> Sharing<W> {
     /// Begins a session with `count` inside. The caller holds the gate's lock, as for everything below.
     pub(super) fn begin(&self, owned: W, seat: usize, count: u32, open: bool) {
         *self.lock() = Some(owned);
+        self.begun.store(true, Ordering::Relaxed);
         self.seats[seat].0.fetch_add(count, Ordering::SeqCst);
         self.open.0.store(open, Ordering::SeqCst);
     }
 
     /// Counts one more inside a session that has begun, even if it is closed. False if there is none.
     pub(super) fn join(&self, seat: usize, open: bool) -> bool {
-        if self.lock().is_none() {
+        if !self.begun.load(Ordering::Relaxed) {
             return false;
         }
         self.seats[seat].0.fetch_add(1, Ordering::SeqCst);
@@ -94,6 +101,7 @@ impl<W: Shareable> Sharing<W> {
         }
         let mut owned = self.lock();
         owned.as_mut()?.end_sharing();
+        self.begun.store(false, Ordering::Relaxed);
         owned.take().map(Box::new)
     }
 }

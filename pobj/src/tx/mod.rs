@@ -132,7 +132,12 @@ impl Work {
             return Vec::new();
         }
         let (on_commit, on_abort) = (std::mem::take(&mut self.on_commit), std::mem::take(&mut self.on_abort));
-        if committed { on_commit } else { on_abort }
+        let (mut due, moot) = if committed { (on_commit, on_abort) } else { (on_abort, on_commit) };
+        if !moot.is_empty() {
+            // Dropping what they hold is the user's code too: it has to wait until the transaction has ended.
+            due.push(Box::new(move || drop(moot)));
+        }
+        due
     }
 }
 
