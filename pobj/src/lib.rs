@@ -37,15 +37,15 @@
 //!   [`Durability::Eventual`]).
 //! - Following a [`PBox`] is one load: no lookup, no base, no lock, no copy.
 //! - Safe code cannot write unlogged, keep a pointer past its transaction, mix pools, or store what a pool cannot
-//!   hold. These are compile errors.
+//!   hold. These are compile errors. (One way to mix pools that the compiler cannot see, through a pool in a `static`, is a
+//!   panic.)
 //! - A damaged file is an [`Error`] at open, never undefined behaviour.
 //!
 //! # The house
 //!
 //! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `pmem` (mapped files with
-//! flush and fence), `layout` (what a
-//! persistent type is), `journal` (records and recovery), `heap` (which bytes are in use), `pool`, `tx`, `typed`
-//! (pointers and the doors to the root), `collections`. `unsafe` lives in `media`, `layout` and `typed` only.
+//! flush and fence), `layout` (what a persistent type is), `journal` (records and recovery), `heap` (which bytes are in
+//! use), `pool`, `tx`, `typed` (pointers, cells, locks, and the doors to the root), `collections`. `unsafe` lives in `media`, `layout` and `typed` only.
 
 #![warn(missing_docs)]
 // Module headers lead to the private parts that they explain; for readers of the source the links work.

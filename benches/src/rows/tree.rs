@@ -89,7 +89,20 @@ fn inserts(bench: &Bench, keys: &[u64]) -> Result<Vec<Row>> {
     Ok(vec![
         limits.row("memory: B-tree insert, 1 per commit", "ns"),
         peers.row("- libpmemobj, B-tree insert, 1 per commit", "ns").budget(Budget::RatioAtLeast(5.0)),
+        Row::new("- bare: the same inserts into std's BTreeMap", bare_inserts(keys)?, "ns"),
     ])
+}
+
+/// What a tree takes that is durable nowhere.
+fn bare_inserts(keys: &[u64]) -> Result<f64> {
+    let took = nanos(|| {
+        let mut map = BTreeMap::new();
+        keys.iter().for_each(|key| {
+            map.insert(*key, *key);
+        });
+        Ok(map)
+    })?;
+    Ok(took / keys.len() as f64)
 }
 
 fn insert(pool: &Pool<Ordered<'static>>, keys: &[u64], at_once: usize) -> Result<()> {
