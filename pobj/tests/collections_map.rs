@@ -519,3 +519,64 @@ fn trees_of_maps_are_kept_checked_and_freed() {
     .unwrap();
     assert_eq!(pool.stats().heap.live_blocks, baseline);
 }
+
+thread_local! {
+    /// What the hash of a [`Moody`] key depends on beside the key; panics if there is nothing.
+    static MOOD: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(Some(0)) };
+}
+
+/// A key with a hash that is wrong: it is not always the same.
+#[derive(Persistent, PartialEq, Eq, Clone, Copy, Debug)]
+#[repr(C)]
+struct Moody(u64);
+
+impl PHash for Moody {
+    fn phash(&self, hasher: &mut PHasher) {
+        (self.0 ^ MOOD.get().expect("on purpose")).phash(hasher);
+    }
+}
+
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Moods<'p> {
+    items: PHashMap<'p, Moody, u64>,
+}
+
+/// Catches an index that names an item which is not there, or forgets one: such a pool is refused at the next open, and no
+/// mistake in a user's hash may cost the pool.
+#[test]
+fn a_hash_that_changes_or_panics_leaves_a_pool_that_opens() {
+    let media = media();
+    let options = Pool::<Moods<'_>>::options().max_size(MAX_SIZE).size(SIZE).ring_size(RING);
+    let pool = options.create_on(media.clone(), |_| Ok(Moods::default())).unwrap();
+    let reopen = || Pool::<Moods<'_>>::options().open_on(media.clone()).unwrap();
+    pool.write(|app, tx| (0..MANY).try_for_each(|n| app.items.insert(tx, Moody(n), n).map(drop))).unwrap();
+    pool.write(|app, tx| {
+        MOOD.set(Some(77));
+        app.items.retain(tx, |key, _| key.0 % 3 != 0);
+        MOOD.set(Some(0));
+        Ok(())
+    })
+    .unwrap();
+    pool.close().unwrap();
+    let pool = reopen();
+    let left: Vec<u64> = (0..MANY).filter(|n| n % 3 != 0).collect();
+    assert_eq!(pool.read().items.len(), left.len());
+    pool.write(|app, tx| {
+        let first = Moody(left[0]);
+        let removed = std::panic::AssertUnwindSafe(|| {
+            if let pobj::hash_map::Entry::Occupied(entry) = app.items.entry(first, tx) {
+                MOOD.set(None);
+                entry.remove();
+            }
+        });
+        assert!(std::panic::catch_unwind(removed).is_err());
+        MOOD.set(Some(0));
+        assert_eq!(app.items.get(&first), Some(&first.0), "nothing has moved");
+        Ok(())
+    })
+    .unwrap();
+    pool.close().unwrap();
+    let pool = reopen();
+    assert!(left.iter().all(|n| pool.read().items.get(&Moody(*n)) == Some(n)));
+}

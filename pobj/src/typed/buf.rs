@@ -212,8 +212,9 @@ impl<'p, T: Persistent<At<'p> = T>> PBuf<'p, T> {
             }
             prefetch(self.at(*index as u64));
         }
-        Ok(indices.map(|index| {
-            let addr = self.remember(index..index + 1, tx).unwrap_or(align_of::<T>());
+        // All before the first of them is given out: what is remembered are whole words, and these may be shared.
+        let addrs = indices.map(|index| self.remember(index..index + 1, tx).unwrap_or(align_of::<T>()));
+        Ok(addrs.map(|addr| {
             // SAFETY: T1, T2 for a value below the count; logged just now (I1); the borrow of the owner makes it unique
             // (I2), and the places differ. Values without bytes share nothing.
             unsafe { &mut *with_exposed_provenance_mut(addr) }

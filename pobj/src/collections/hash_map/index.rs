@@ -177,8 +177,26 @@ impl<'p> Index<'p> {
         }
     }
 
+    /// The slot of an item: `slot`, or where its key's hash is not what it was (a mistake of the user's, which must not cost
+    /// the pool), the one that names its place.
+    #[inline]
+    fn known(&self, slot: Slot) -> Slot {
+        let bucket = self.buckets.nth(bucket_of(tag_of(slot), self.len()));
+        if bucket.is_some_and(|bucket| bucket.used().any(|used| used == slot)) {
+            slot
+        } else {
+            self.search(slot)
+        }
+    }
+
+    #[cold]
+    fn search(&self, slot: Slot) -> Slot {
+        self.slots().find(|used| place_of(*used) == place_of(slot)).unwrap_or(slot)
+    }
+
     /// Removes the slot of an item: the last one of its bucket closes the gap.
     pub(super) fn remove(&mut self, tx: &Tx<'p>, slot: Slot) {
+        let slot = self.known(slot);
         let number = bucket_of(tag_of(slot), self.len());
         let Some(bucket) = self.buckets.nth(number) else { return };
         if !bucket.used().any(|used| used == slot) {
@@ -190,12 +208,13 @@ impl<'p> Index<'p> {
         }
     }
 
-    /// The item of slot `old` has the slot `new` now: same tag, other place.
-    pub(super) fn replace(&mut self, tx: &Tx<'p>, old: Slot, new: Slot) {
-        self.replace_in(bucket_of(tag_of(old), self.len()), old, new, tx);
+    /// The item of slot `old` is at `place` now.
+    pub(super) fn replace(&mut self, tx: &Tx<'p>, old: Slot, place: usize) {
+        let old = self.known(old);
+        let tag = tag_of(old);
+        self.replace_in(bucket_of(tag, self.len()), old, slot(tag, place), tx);
     }
 
-    /// Sets one slot of a bucket; it alone is remembered.
     #[inline]
     fn set(&mut self, number: usize, at: usize, slot: Slot, tx: &Tx<'p>) {
         if let Some(place) = self.buckets.nth_part_mut(number, tx, |bucket| bucket.slots.get(at)) {

@@ -278,14 +278,14 @@ where
     }
 
     fn remove_at(&mut self, tag: u32, place: usize, tx: &Tx<'p>) -> Option<(K, V)> {
+        // The item that will close the gap. Its hash is the user's code, which may panic: before anything moves.
+        let last = self.items.len().checked_sub(1).and_then(|number| self.items.nth(number));
+        let last_tag = last.map_or(0, |item| self.tag(&item.key));
         let (Item { key, value }, moved_from) = self.items.swap_remove(place, tx)?;
         if !self.index.is_empty() {
             self.index.remove(tx, index::slot(tag, place));
-            if let Some(from) = moved_from
-                && let Some(moved) = self.items.get(place)
-            {
-                let tag = self.tag(&moved.key);
-                self.index.replace(tx, index::slot(tag, from), index::slot(tag, place));
+            if let Some(from) = moved_from {
+                self.index.replace(tx, index::slot(last_tag, from), place);
             }
         }
         Some((key, value))
