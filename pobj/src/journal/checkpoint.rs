@@ -64,10 +64,7 @@ impl Journal {
         let outcome = self
             .bring_home(&mut state, target, &spills)
             .and_then(|()| state.store(&*self.media, self.salt.pool_id));
-        if let (Ok(()), Some(spill)) = (&outcome, spills.first()) {
-            // Failing only leaves the file longer than it needs to be; open cuts it.
-            let _ = self.media.truncate(spill.restore_len);
-        }
+        self.cut_spills(&spills, &outcome);
         self.finish_checkpoint(state, outcome)
     }
 
@@ -75,23 +72,42 @@ impl Journal {
     /// back from the file: to copy them out of the mirror, its lock would have to be held meanwhile.
     fn bring_home(&self, state: &mut RingState, target: u64, spills: &[Spill]) -> Result<()> {
         let mut applier = Applier::new(&*self.media);
-        let mut spills = spills.iter();
         let mut scan = Scan::new(&*self.media, self.offset..self.offset + self.len, self.salt, state);
+        self.read_back(&mut scan, target, spills, |entry| applier.add(entry).map(drop))?;
+        applier.write_out()?;
+        (state.head, state.txid) = (scan.end(), target);
+        self.media.sync()
+    }
+
+    /// Gives `add` what home lacks up to transaction `target`: the entries of the ring's records, and that home has them.
+    pub(super) fn read_back(
+        &self,
+        scan: &mut Scan<'_>,
+        target: u64,
+        spills: &[Spill],
+        mut add: impl FnMut(Entry<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let lost = || Error::corrupt("a record in the ring is gone", self.offset);
+        let mut spills = spills.iter();
         while scan.txid() < target {
-            let lost = || Error::corrupt("a record in the ring is gone", self.offset);
             let (kind, body) = scan.next_body()?.ok_or_else(lost)?;
             let body = match kind.is_spilled() {
                 false => body,
                 true => bytemuck::cast_slice(&spills.next().ok_or_else(lost)?.body),
             };
             for entry in record::entries(body) {
-                applier.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
+                add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
             }
         }
-        applier.add(Entry::Words { offset: HOME_TXID, words: &target.to_le_bytes() })?;
-        applier.write_out()?;
-        (state.head, state.txid) = (scan.end(), target);
-        self.media.sync()
+        add(Entry::Words { offset: HOME_TXID, words: &target.to_le_bytes() })
+    }
+
+    /// Gives the space of the bodies outside the ring back, if home has them now.
+    pub(super) fn cut_spills(&self, spills: &[Spill], outcome: &Result<()>) {
+        if let (Ok(()), Some(spill)) = (outcome, spills.first()) {
+            // Failing only leaves the file longer than it needs to be; open cuts it.
+            let _ = self.media.truncate(spill.restore_len);
+        }
     }
 
     pub(super) fn finish_checkpoint(&self, state: RingState, outcome: Result<()>) -> Result<()> {

@@ -19,7 +19,6 @@ use super::spill::Spill;
 use super::state::RingState;
 use crate::ground::error::{Error, Result};
 use crate::ground::sync::Alone;
-use crate::layout::geometry::HOME_TXID;
 use crate::media::{Media, MediaCounts};
 
 /// Bytes of a cache line.
@@ -316,10 +315,7 @@ impl Journal {
             .wait_fenced(target)
             .and_then(|()| self.apply_records(&mut state, target, &spills))
             .and_then(|()| state.store(&*self.media, self.salt.pool_id));
-        if let (Ok(()), Some(spill)) = (&outcome, spills.first()) {
-            // Failing only leaves the file longer than it needs to be; open cuts it.
-            let _ = self.media.truncate(spill.restore_len);
-        }
+        self.cut_spills(&spills, &outcome);
         if outcome.is_ok() {
             self.progress.head.0.store(state.head, Ordering::Release);
         }
@@ -329,22 +325,10 @@ impl Journal {
     /// Applies the records up to `target`, which lie durable in the ring, and notes in `state` that home has them.
     fn apply_records(&self, state: &mut RingState, target: u64, spills: &[Spill]) -> Result<()> {
         let mut buffers = std::mem::take(&mut self.lock().buffers);
-        let mut spills = spills.iter();
         let mut scan = Scan::new(&*self.media, self.offset..self.offset + self.len, self.salt, state)
             .with_buffer(std::mem::take(&mut buffers.window));
         let mut home = Lines::new(&*self.media, buffers);
-        while scan.txid() < target {
-            let lost = || Error::corrupt("a record in the ring is gone", self.offset);
-            let (kind, body) = scan.next_body()?.ok_or_else(lost)?;
-            let body = match kind.is_spilled() {
-                false => body,
-                true => bytemuck::cast_slice(&spills.next().ok_or_else(lost)?.body),
-            };
-            for entry in record::entries(body) {
-                home.add(entry.map_err(|what| Error::corrupt(what, self.offset))?)?;
-            }
-        }
-        home.add(Entry::Words { offset: HOME_TXID, words: &target.to_le_bytes() })?;
+        self.read_back(&mut scan, target, spills, |entry| home.add(entry))?;
         let mut buffers = home.flush()?;
         (state.head, state.txid) = (scan.end(), target);
         buffers.window = scan.into_buffer();
