@@ -146,6 +146,8 @@ pub(crate) struct Heap {
     punching: u64,
     /// Extents in use whose space in the file may be missing, as (start, count).
     unbacked: Vec<(u32, u32)>,
+    /// The free space at the end has run short.
+    is_short: bool,
     /// The image is the pool's own bytes.
     in_place: bool,
     /// Length of the image when the heap was loaded; memory beyond it was zero.

@@ -45,6 +45,20 @@ pub fn grow_and_spill(durability: Durability) -> Vec<Action> {
     script
 }
 
+/// The file is longer than the pool while it grows, while bodies outside the ring come and go, and across a reopening.
+#[must_use]
+pub fn grow_ahead(durability: Durability) -> Vec<Action> {
+    let mut script = vec![Action::GrowAhead];
+    script.extend(writes(&[Op::PushLarge, Op::SetHuge], durability));
+    script.push(Action::GrowAhead);
+    script.extend(writes(&[Op::PushLarge, Op::DropHuge, Op::PushLarge], durability));
+    script.push(Action::GrowAhead);
+    script.push(Action::Reopen);
+    script.push(Action::GrowAhead);
+    script.extend(writes(&[Op::PushLarge, Op::SetHuge, Op::Push(1)], durability));
+    script
+}
+
 /// Checkpoints, syncs, closing and reopening between commits of both kinds.
 #[must_use]
 pub fn mixed() -> Vec<Action> {
