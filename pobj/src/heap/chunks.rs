@@ -225,6 +225,9 @@ impl Heap {
         let length = present * CHUNK;
         let step = (length >> GROWTH_SHIFT).clamp(GROWTH_MIN, GROWTH_MAX) / CHUNK;
         let chunks = needed.max(present + step).min(u64::from(self.place.chunks_max));
-        AllocError::NeedSpace { new_len: self.place.chunk_offset(chunks as u32) }
+        AllocError::NeedSpace {
+            least_len: self.place.chunk_offset(needed as u32),
+            new_len: self.place.chunk_offset(chunks as u32),
+        }
     }
 }

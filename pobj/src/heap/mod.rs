@@ -107,6 +107,8 @@ impl Change {
 pub(crate) enum AllocError {
     /// Grow the file and the image to `new_len` bytes, call [`Heap::add_space`], and ask again.
     NeedSpace {
+        /// The length that will do.
+        least_len: u64,
         /// The length of the pool that is asked for.
         new_len: u64,
     },

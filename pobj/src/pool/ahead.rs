@@ -51,9 +51,9 @@ impl Ahead {
 }
 
 impl PoolBody {
-    /// Whether the file and the image's memory are ready for a pool of `len` bytes.
-    pub(super) fn is_ready(&self, len: u64) -> bool {
-        len <= self.ahead.ready.load(Ordering::Acquire)
+    /// The file is ready for a pool of this length.
+    pub(super) fn ready_len(&self) -> u64 {
+        self.ahead.ready.load(Ordering::Acquire)
     }
 
     /// How far to be ready when the pool has `len` bytes.
@@ -71,7 +71,7 @@ impl PoolBody {
     /// Asks for space behind a pool of `len` bytes.
     pub(super) fn want_beyond(&self, len: u64) {
         let wanted = self.beyond(len);
-        if wanted <= len || self.is_ready(wanted) {
+        if wanted <= len || wanted <= self.ready_len() {
             return;
         }
         let mut state = self.ahead.lock();
@@ -109,7 +109,7 @@ impl PoolBody {
         let mut state = self.ahead.lock();
         while !state.stopping {
             let len = state.len;
-            if self.is_ready(len) || self.journal.check_poison().is_err() {
+            if len <= self.ready_len() || self.journal.check_poison().is_err() {
                 state = self.ahead.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -117,7 +117,7 @@ impl PoolBody {
             // Whoever needs the space meets the same error and can report it.
             let made = self.make_ready(len);
             state = self.ahead.lock();
-            if made.is_err() || !self.is_ready(len) {
+            if made.is_err() || len > self.ready_len() {
                 // Until somebody asks again.
                 state.len = 0;
             }

@@ -212,10 +212,15 @@ impl PoolBody {
     }
 
     /// Grows file, image and heap, in this order: no byte of the pool ever lacks its place in the file.
-    pub(crate) fn grow(&self, owner: &mut Owner, new_len: u64) -> Result<()> {
-        if !self.is_ready(new_len) {
-            self.lengthen(new_len)?;
-        }
+    /// To `new_len`, or to `least_len` at least where that is ready.
+    pub(crate) fn grow(&self, owner: &mut Owner, least_len: u64, new_len: u64) -> Result<()> {
+        let new_len = match self.ready_len() {
+            ready if ready >= least_len => ready.min(new_len),
+            _ => {
+                self.lengthen(new_len)?;
+                new_len
+            }
+        };
         self.image.extend(new_len)?;
         owner.heap.add_space(&self.image, new_len);
         self.want_beyond(new_len);
@@ -231,7 +236,7 @@ impl PoolBody {
             }
         };
         let len = self.image.len();
-        if self.is_ready(new_len) {
+        if self.ready_len() >= new_len {
             // It was about to be, and this waited for it.
         } else if self.media.len()? >= new_len {
             // A large transaction in place has bytes of its own behind the pool's largest length.

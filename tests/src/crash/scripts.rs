@@ -49,13 +49,17 @@ pub fn grow_and_spill(durability: Durability) -> Vec<Action> {
 #[must_use]
 pub fn grow_ahead(durability: Durability) -> Vec<Action> {
     let mut script = vec![Action::GrowAhead];
-    script.extend(writes(&[Op::PushLarge, Op::SetHuge], durability));
+    script.extend(writes(&[Op::SetHuge, Op::DropHuge], durability));
+    script.push(Action::Checkpoint);
+    // Into the place of the one before, so that only its body outside the ring makes the file longer.
+    script.extend(writes(&[Op::SetHuge], durability));
     script.push(Action::GrowAhead);
-    script.extend(writes(&[Op::PushLarge, Op::DropHuge, Op::PushLarge], durability));
+    script.extend(writes(&[Op::PushLarge, Op::PushLarge, Op::DropHuge, Op::PushLarge], durability));
     script.push(Action::GrowAhead);
+    script.extend(writes(&[Op::PushLarge, Op::PushLarge, Op::SetHuge], durability));
     script.push(Action::Reopen);
     script.push(Action::GrowAhead);
-    script.extend(writes(&[Op::PushLarge, Op::SetHuge, Op::Push(1)], durability));
+    script.extend(writes(&[Op::PushLarge, Op::Push(1)], durability));
     script
 }
 
