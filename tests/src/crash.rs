@@ -39,6 +39,8 @@ pub enum Action {
     Sync,
     /// `Pool::checkpoint`
     Checkpoint,
+    /// `Pool::grow_ahead`
+    GrowAhead,
     /// Closes the pool and opens it again.
     Reopen,
 }
@@ -208,6 +210,7 @@ fn run_on(
                 pool.checkpoint()?;
                 media.mark(Mark::Durable(last(models)).encode());
             }
+            Action::GrowAhead => pool.grow_ahead()?,
             Action::Reopen => {
                 pool.close()?;
                 media.mark(Mark::Durable(last(models)).encode());

@@ -59,6 +59,16 @@ fn grow_and_exceed_the_ring_eventual() {
 }
 
 #[test]
+fn grow_ahead_immediate() {
+    assert_survives(&named("grow ahead", Immediate), &scripts::grow_ahead(Immediate));
+}
+
+#[test]
+fn grow_ahead_eventual() {
+    assert_survives(&named("grow ahead", Eventual), &scripts::grow_ahead(Eventual));
+}
+
+#[test]
 fn checkpoints_syncs_and_reopenings() {
     assert_survives("mixed", &scripts::mixed());
 }

@@ -20,7 +20,11 @@ const GROWTH_MIN: u64 = 1 << 20;
 /// or by this part of its length, so that growing costs little for each byte gained,
 const GROWTH_SHIFT: u32 = 4;
 /// but not by more than this at a time, unless one request needs it.
-const GROWTH_MAX: u64 = 256 << 20;
+const GROWTH_MAX: u64 = 32 << 20;
+/// Space is short when the free chunks at the end are no more than this part of all,
+const SHORT_PART: u32 = 32;
+/// or than so many.
+const SHORT_MIN: u32 = 16;
 
 impl Heap {
     /// Takes `count` neighbouring free chunks out of the free space. The caller sets their state.
@@ -53,6 +57,8 @@ impl Heap {
             };
             self.check_backed(start, count)?;
             self.take_free(start, count);
+            let chunks = self.table.len() as u32;
+            self.is_short |= self.extents.tail(chunks) <= (chunks / SHORT_PART).max(SHORT_MIN);
             return Ok(start);
         }
     }
@@ -88,6 +94,12 @@ impl Heap {
             self.table.push(if fresh { Entry::FRESH } else { Entry::GROWN });
         }
         self.extents.insert(start, end.saturating_sub(start));
+    }
+
+    /// Whether space has run short since this was last asked. Cheap.
+    #[inline]
+    pub(crate) fn take_shortage(&mut self) -> bool {
+        std::mem::take(&mut self.is_short)
     }
 
     /// A range that is in use and whose space the file may lack. Before any record is made, pass it to
@@ -213,6 +225,9 @@ impl Heap {
         let length = present * CHUNK;
         let step = (length >> GROWTH_SHIFT).clamp(GROWTH_MIN, GROWTH_MAX) / CHUNK;
         let chunks = needed.max(present + step).min(u64::from(self.place.chunks_max));
-        AllocError::NeedSpace { new_len: self.place.chunk_offset(chunks as u32) }
+        AllocError::NeedSpace {
+            least_len: self.place.chunk_offset(needed as u32),
+            new_len: self.place.chunk_offset(chunks as u32),
+        }
     }
 }

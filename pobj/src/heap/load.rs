@@ -259,6 +259,7 @@ impl Loader<'_> {
             freed: VecDeque::new(),
             punching: 0,
             unbacked: Vec::new(),
+            is_short: false,
             in_place: false,
             loaded_len: self.image.len(),
             last_txid: 0,

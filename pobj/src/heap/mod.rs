@@ -107,6 +107,8 @@ impl Change {
 pub(crate) enum AllocError {
     /// Grow the file and the image to `new_len` bytes, call [`Heap::add_space`], and ask again.
     NeedSpace {
+        /// The length that will do.
+        least_len: u64,
         /// The length of the pool that is asked for.
         new_len: u64,
     },
@@ -146,6 +148,8 @@ pub(crate) struct Heap {
     punching: u64,
     /// Extents in use whose space in the file may be missing, as (start, count).
     unbacked: Vec<(u32, u32)>,
+    /// The free space at the end has run short.
+    is_short: bool,
     /// The image is the pool's own bytes.
     in_place: bool,
     /// Length of the image when the heap was loaded; memory beyond it was zero.

@@ -192,6 +192,7 @@ impl Journal {
     #[cold]
     fn append_spilled_direct(&self, end: &mut Appender, body: &[u64]) -> Result<u64> {
         self.settle_spills()?;
+        let _alone = self.lock_length();
         let (place, spill) = self.write_spill(body, self.media.len()?)?;
         // Before the record can be seen, so that no checkpoint passes it without its body.
         self.lock().spills.push_back(Spill { txid: end.last_txid + 1, ..spill });

@@ -147,6 +147,8 @@ pub(crate) struct Journal {
     /// On persistent memory.
     pub(super) progress: Arc<Progress>,
     pub(super) pace: Pace,
+    /// Held by who makes the file longer: for growth, or for a body outside the ring.
+    pub(super) length: Mutex<()>,
     /// Length beyond which the pool never grows.
     pub(super) max_len: u64,
 }
@@ -205,6 +207,7 @@ impl Journal {
             mode,
             progress: Arc::new(Progress::new(&state)),
             pace: Pace::new(),
+            length: Mutex::new(()),
             max_len: geometry.max_len,
         })
     }

@@ -4,7 +4,7 @@
 //! length, and only then a small record in the ring names its place and checksum. The checkpoint that brings
 //! home past the record cuts the file back. Cost: one extra sync, whatever the size.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::Durability;
 use super::record::Kind;
@@ -28,6 +28,7 @@ pub(super) struct Spill {
 impl Journal {
     pub(super) fn append_spilled(&self, body: &[u64], durability: Durability) -> Result<u64> {
         self.settle_spills()?;
+        let _alone = self.lock_length();
         let restore_len = self.media.len()?;
         let (place, spill) = self.write_spill(body, restore_len)?;
         self.append_record(Kind::Spill, &place, durability, Some(spill))
@@ -53,6 +54,17 @@ impl Journal {
         let spill = Spill { txid: 0, body: body.into(), restore_len };
         count(&self.counters.spills, 1);
         Ok((place, spill))
+    }
+
+    pub(super) fn lock_length(&self) -> MutexGuard<'_, ()> {
+        self.length.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to change the file's length, unless a body lies behind the pool's bytes. As long as the result lives
+    /// none is put there.
+    pub(crate) fn alone_with_length(&self) -> Option<MutexGuard<'_, ()>> {
+        let alone = self.lock_length();
+        self.lock().spills.is_empty().then_some(alone)
     }
 
     /// Returns when no body waits behind the pool's bytes, so that the file may grow.

@@ -31,10 +31,12 @@
 
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::ptr::with_exposed_provenance_mut;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::Placement;
@@ -47,6 +49,9 @@ use crate::ground::error::{Error, Result};
 /// Lengths of an image are multiples of this: the largest page that a supported kernel uses, and the heap's chunk.
 pub(crate) const GRAIN: u64 = 64 * 1024;
 
+/// Memory that is made ready ends at a multiple of this, the usual size of large pages.
+const LARGE_PAGE: u64 = 2 * 1024 * 1024;
+
 /// "No fault yet" in [`Image::fault`].
 const NO_FAULT: u64 = u64::MAX;
 
@@ -58,6 +63,8 @@ pub struct Image {
     /// Backed bytes, a multiple of [`GRAIN`].
     len: AtomicU64,
     max_len: u64,
+    /// Mapped bytes of a reservation: some beyond `len` may be ready for the next growth.
+    mapped: Mutex<u64>,
     /// First offset of an access out of range, or [`NO_FAULT`].
     fault: AtomicU64,
     backing: Backing,
@@ -93,6 +100,7 @@ impl Image {
         let mapped = mapped.map_err(|e| Error::io("map the pool file", e))?;
         let _ = mapped.expose_provenance();
         image.len.store(len, Ordering::Release);
+        *image.mapped() = len;
         Ok(image)
     }
 
@@ -150,7 +158,8 @@ impl Image {
 
     fn new(base: u64, max_len: u64, backing: Backing) -> Self {
         images::enter(base, max_len);
-        Self { base, len: AtomicU64::new(0), max_len, fault: AtomicU64::new(NO_FAULT), backing }
+        let (len, mapped, fault) = (AtomicU64::new(0), Mutex::new(0), AtomicU64::new(NO_FAULT));
+        Self { base, len, max_len, mapped, fault, backing }
     }
 
     /// Address of the pool's first byte.
@@ -186,15 +195,7 @@ impl Image {
         }
         match &self.backing {
             Backing::Reservation => {
-                let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-                let (start, count) = (address(self.base + old), (len - old) as usize);
-                // SAFETY: the range lies in this image's own reservation, beyond the backed bytes, so nothing refers
-                // to what MAP_FIXED replaces.
-                let mapped = unsafe {
-                    rustix::mm::mmap_anonymous(start, count, ProtFlags::READ | ProtFlags::WRITE, flags)
-                };
-                let mapped = mapped.map_err(|e| Error::io("map memory for the pool's growth", e))?;
-                let _ = mapped.expose_provenance();
+                self.map_zeros(len).map_err(|e| Error::io("map memory for the pool's growth", e))?;
             }
             Backing::InPlace { file, map_sync } => self.map_shared(file, old, len, *map_sync)?,
             // Beyond `len` an arena is zero: fresh from the allocator, or zeroed when this image was made.
@@ -204,6 +205,44 @@ impl Image {
         }
         self.len.store(len, Ordering::Release);
         Ok(())
+    }
+
+    fn mapped(&self) -> MutexGuard<'_, u64> {
+        self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Maps memory up to `len` in the reservation, as far as that is not done. Gives what is new.
+    fn map_zeros(&self, len: u64) -> Result<Range<u64>, Errno> {
+        let mut mapped = self.mapped();
+        let new = *mapped..len.max(*mapped);
+        if new.is_empty() {
+            return Ok(new);
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        let (start, count) = (address(self.base + new.start), (new.end - new.start) as usize);
+        // SAFETY: the range lies in this image's own reservation, beyond the mapped bytes, so nothing refers to what
+        // MAP_FIXED replaces.
+        let memory =
+            unsafe { rustix::mm::mmap_anonymous(start, count, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
+        let _ = memory.expose_provenance();
+        *mapped = new.end;
+        Ok(new)
+    }
+
+    /// Makes memory ready that [`extend`](Self::extend) will back later, up to `len` at least: large pages, present. Best
+    /// effort, and beside whatever else happens to the image.
+    pub(crate) fn prepare(&self, len: u64) {
+        let Backing::Reservation = self.backing else { return };
+        let end = len.next_multiple_of(LARGE_PAGE).min(self.max_len);
+        let Ok(new) = self.map_zeros(end) else { return };
+        // Piece by piece, so that whoever comes here first finds either a large page or small ones.
+        for piece in new.clone().step_by(LARGE_PAGE as usize) {
+            let (start, count) = (address(self.base + piece), (new.end - piece).min(LARGE_PAGE) as usize);
+            for advice in [Advice::LinuxHugepage, Advice::LinuxPopulateWrite] {
+                // SAFETY: the range was mapped just now (IM1); neither advice changes a byte.
+                let _ = unsafe { rustix::mm::madvise(start, count, advice) };
+            }
+        }
     }
 
     /// Maps `old .. len` of the file shared at its place.

@@ -7,6 +7,7 @@
 //! to by that writer only; the journal has its own lock and outlives the writer's turn. While several transactions share
 //! the pool, the box lies in a mutex, and each stores to what it holds a lock of (see [`locks`]).
 
+mod ahead;
 mod check;
 mod companions;
 mod create;
@@ -32,6 +33,7 @@ use crate::journal::{Appender, Background, Durability, Journal, RingState};
 use crate::layout::header::Header;
 use crate::media::{ForkSentinel, Image, ImageMode, Media, Totals};
 
+use ahead::{Ahead, Growth};
 pub(crate) use check::survey;
 pub(crate) use companions::Companions;
 use gate::Gate;
@@ -91,6 +93,7 @@ pub(crate) struct PoolBody {
     pub(crate) sharing: Arc<Sharing<Owner>>,
     /// What those transactions hold.
     pub(crate) locks: LockTable,
+    ahead: Ahead,
 }
 
 /// An open pool without its type.
@@ -101,7 +104,7 @@ pub(crate) struct PoolCore {
     bodies: [Alone<Mutex<Option<Arc<PoolBody>>>>; SEATS],
     heap_stats: Mutex<HeapStats>,
     closed: AtomicBool,
-    background: Mutex<Option<Background>>,
+    background: Mutex<Option<(Background, Growth)>>,
 }
 
 impl Deref for PoolCore {
@@ -140,10 +143,7 @@ impl PoolCore {
         if in_place {
             heap.set_in_place();
         }
-        let background = match writable && media.background() && !in_place {
-            true => Some(Background::start(journal.clone())?),
-            false => None,
-        };
+        let threads = writable && media.background() && !in_place;
         let body = Arc::new(PoolBody {
             image,
             journal,
@@ -156,7 +156,12 @@ impl PoolCore {
             in_place: in_place && writable,
             sharing: Arc::new(Sharing::new()),
             locks: LockTable::default(),
+            ahead: Ahead::default(),
         });
+        let background = match threads {
+            true => Some((Background::start(body.journal.clone())?, Growth::start(&body)?)),
+            false => None,
+        };
         let owner = Owner { heap, end, body: Some(body.clone()) };
         Ok(Self {
             bodies: Default::default(),
@@ -207,10 +212,33 @@ impl PoolBody {
     }
 
     /// Grows file, image and heap, in this order: no byte of the pool ever lacks its place in the file.
-    pub(crate) fn grow(&self, owner: &mut Owner, new_len: u64) -> Result<()> {
-        self.journal.settle_spills()?;
+    /// To `new_len`, or to `least_len` at least where that is ready.
+    pub(crate) fn grow(&self, owner: &mut Owner, least_len: u64, new_len: u64) -> Result<()> {
+        let new_len = match self.ready_len() {
+            ready if ready >= least_len => ready.min(new_len),
+            _ => {
+                self.lengthen(new_len)?;
+                new_len
+            }
+        };
+        self.image.extend(new_len)?;
+        owner.heap.add_space(&self.image, new_len);
+        self.want_beyond(new_len);
+        Ok(())
+    }
+
+    /// Makes the file long enough for a pool of `new_len` bytes.
+    fn lengthen(&self, new_len: u64) -> Result<()> {
+        let _alone = loop {
+            self.journal.settle_spills()?;
+            if let Some(alone) = self.journal.alone_with_length() {
+                break alone;
+            }
+        };
         let len = self.image.len();
-        if self.media.len()? >= new_len {
+        if self.ready_len() >= new_len {
+            // It was about to be, and this waited for it.
+        } else if self.media.len()? >= new_len {
             // A large transaction in place has bytes of its own behind the pool's largest length.
             self.media.allocate(len, new_len - len)?;
             self.journal.sync_medium()?;
@@ -219,8 +247,6 @@ impl PoolBody {
             // The new length is durable before a record can depend on it (J9).
             self.journal.sync_len(new_len)?;
         }
-        self.image.extend(new_len)?;
-        owner.heap.add_space(&self.image, new_len);
         Ok(())
     }
 
@@ -248,6 +274,9 @@ impl PoolBody {
         owner.heap.commit(&self.image, reservation, txid);
         if owner.heap.has_punchable() {
             self.punch(owner);
+        }
+        if owner.heap.take_shortage() {
+            self.want_beyond(self.image.len());
         }
     }
 
@@ -308,6 +337,7 @@ impl PoolCore {
         }
         drop(background);
         self.checkpoint()?;
+        self.give_ready_back();
         self.journal.close()
     }
 }
@@ -367,6 +397,18 @@ impl<R> Pool<R> {
     /// As [`sync`](Self::sync).
     pub fn checkpoint(&self) -> Result<()> {
         self.core.checkpoint()
+    }
+
+    /// Does at once what the growth thread of a pool on a file does beside: for the crash harness, whose medium has no
+    /// threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    #[cfg(feature = "sim")]
+    pub fn grow_ahead(&self) -> Result<()> {
+        self.core.check_usable()?;
+        self.core.make_ready_beyond()
     }
 
     /// Id of the last committed transaction. Ids are consecutive over the pool's whole life.

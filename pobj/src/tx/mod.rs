@@ -237,7 +237,9 @@ impl TxCore {
             let offset = loop {
                 match owner.heap.alloc(image, &mut work.reservation, len, align) {
                     Ok(offset) => break offset,
-                    Err(AllocError::NeedSpace { new_len }) => self.pool().grow(owner, new_len)?,
+                    Err(AllocError::NeedSpace { least_len, new_len }) => {
+                        self.pool().grow(owner, least_len, new_len)?;
+                    }
                     Err(AllocError::NeedBacking { range }) => self.pool().allocate(owner, &range)?,
                     Err(AllocError::Full { requested }) => {
                         return Err(Error::PoolFull { requested, max_len: image.max_len() });

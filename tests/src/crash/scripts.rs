@@ -45,6 +45,24 @@ pub fn grow_and_spill(durability: Durability) -> Vec<Action> {
     script
 }
 
+/// The file is longer than the pool while it grows, while bodies outside the ring come and go, and across a reopening.
+#[must_use]
+pub fn grow_ahead(durability: Durability) -> Vec<Action> {
+    let mut script = vec![Action::GrowAhead];
+    script.extend(writes(&[Op::SetHuge, Op::DropHuge], durability));
+    script.push(Action::Checkpoint);
+    // Into the place of the one before, so that only its body outside the ring makes the file longer.
+    script.extend(writes(&[Op::SetHuge], durability));
+    script.push(Action::GrowAhead);
+    script.extend(writes(&[Op::PushLarge, Op::PushLarge, Op::DropHuge, Op::PushLarge], durability));
+    script.push(Action::GrowAhead);
+    script.extend(writes(&[Op::PushLarge, Op::PushLarge, Op::SetHuge], durability));
+    script.push(Action::Reopen);
+    script.push(Action::GrowAhead);
+    script.extend(writes(&[Op::PushLarge, Op::Push(1)], durability));
+    script
+}
+
 /// Checkpoints, syncs, closing and reopening between commits of both kinds.
 #[must_use]
 pub fn mixed() -> Vec<Action> {

@@ -76,8 +76,9 @@ impl Bench {
     pub(super) fn alloc(&mut self, r: &mut Reservation, len: u64, align: u64) -> Result<u64, AllocError> {
         loop {
             match self.heap.alloc(&self.image, r, len, align) {
-                Err(AllocError::NeedSpace { new_len }) => {
-                    assert!(new_len > self.heap.heap_len() && new_len <= self.geometry.max_len);
+                Err(AllocError::NeedSpace { least_len, new_len }) => {
+                    assert!(least_len > self.heap.heap_len() && new_len >= least_len);
+                    assert!(new_len <= self.geometry.max_len);
                     self.media.grow(new_len).expect("growth");
                     self.image.extend(new_len).expect("growth");
                     self.heap.add_space(&self.image, new_len);

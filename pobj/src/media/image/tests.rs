@@ -116,6 +116,26 @@ fn a_file_is_mapped_privately_and_grows_with_zeros() {
     assert_eq!(image.load_u64(8 * GRAIN - 8), 5);
 }
 
+/// Catches: memory that is made ready twice and loses what is stored there, or that counts as backed too early.
+#[test]
+#[cfg_attr(miri, ignore = "Miri cannot map files")]
+fn memory_made_ready_is_backed_later() {
+    let image = file_image(&vec![1; 2 * GRAIN as usize], Placement::Anywhere, 64 * MIB).unwrap();
+    image.prepare(8 * GRAIN);
+    assert_eq!(image.len(), 2 * GRAIN);
+    assert!(matches!(image.check(2 * GRAIN, 8), Err(Error::Corrupt { .. })));
+    image.extend(4 * GRAIN).unwrap();
+    assert_eq!(image.load_u64(4 * GRAIN - 8), 0);
+    image.store_u64(4 * GRAIN - 8, 5);
+    image.prepare(6 * GRAIN);
+    image.prepare(64 * MIB);
+    image.extend(64 * MIB).unwrap();
+    assert_eq!((image.load_u64(0), image.load_u64(4 * GRAIN - 8)), (0x0101_0101_0101_0101, 5));
+    assert!(image.read_words(4 * GRAIN, (60 * MIB) as usize / 8, |words| words.iter().all(|w| *w == 0)));
+    image.prepare(65 * MIB);
+    assert_eq!(image.len(), 64 * MIB);
+}
+
 /// Catches: a reservation that replaces a mapping, or is not given back.
 #[test]
 #[cfg_attr(miri, ignore = "Miri cannot map files")]
