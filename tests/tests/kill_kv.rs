@@ -76,7 +76,10 @@ fn kill_often(mode: KillMode) {
         let done = progress(&store).unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
         for (thread, (done, said)) in done.into_iter().zip(acknowledged).enumerate() {
             // One more may be there than was said.
-            assert!((said..=said + 1).contains(&done), "{place}: {done} records of thread {thread}, {said} said");
+            assert!(
+                (said..=said + 1).contains(&done),
+                "{place}: {done} records of thread {thread}, {said} said"
+            );
         }
         records += done.iter().sum::<u64>();
         acknowledged = done;

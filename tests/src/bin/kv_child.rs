@@ -36,6 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             })
         });
         let threads: Vec<_> = threads.collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?.map_err(Into::into))
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?.map_err(Into::into))
     })
 }
