@@ -148,16 +148,21 @@ fn step_of<'p>(app: &mut App<'p>, tx: &Tx<'p>, number: u64, step: Step) -> Resul
     change(&app.copies, tx, number, step)
 }
 
-/// Opens a state, compares it, changes it, empties it. Gives the step that it shows.
-fn use_state(mode: Mode, media: Arc<dyn Media>, known: &[Shown]) -> std::result::Result<u64, String> {
+/// Opens a state, compares it, changes it by `uses`, empties it. Gives the step that it shows.
+fn use_state(
+    mode: Mode,
+    media: Arc<dyn Media>,
+    known: &[Shown],
+    uses: &[Step],
+) -> std::result::Result<u64, String> {
     let pool = options(mode).open_on(media).map_err(|error| format!("open: {error}"))?;
     let found = observe(&pool)?;
     match known.get(found.step as usize) {
         Some(known) if *known == found => {}
         _ => return Err(format!("what never was: {found:?}")),
     }
-    for step in [(0, 40, Kind::Put(50)), (10, 60, Kind::Batch), (0, 30, Kind::Update)] {
-        pool.write(|app, tx| step_of(app, tx, 99, step)).map_err(|error| format!("use: {error}"))?;
+    for step in uses {
+        pool.write(|app, tx| step_of(app, tx, 99, *step)).map_err(|error| format!("use: {error}"))?;
         observe(&pool)?;
     }
     let emptied = pool.write(|app, tx| {
@@ -171,22 +176,56 @@ fn use_state(mode: Mode, media: Arc<dyn Media>, known: &[Shown]) -> std::result:
     }
 }
 
-/// Cuts to try in each mode; others with another seed, all of them in the long run.
-const CUTS: u64 = 80;
+/// What is done, and how closely it is looked at.
+struct Plan {
+    steps: &'static [Step],
+    /// What is done before each step and given up.
+    given_up: [Step; 2],
+    /// Cuts to try in each mode; others with another seed, all of them in the long run.
+    cuts: u64,
+    /// States to try at a cut, unless it has few enough to try all.
+    samples: usize,
+    /// What is done with each state.
+    uses: &'static [Step],
+}
 
-/// Cuts of the trace; gives how many states were opened.
+const WIDE: Plan = Plan {
+    steps: &STEPS,
+    given_up: [(3, 50, Kind::Put(31)), (3, 50, Kind::Batch)],
+    cuts: 80,
+    samples: 6,
+    uses: &[(0, 40, Kind::Put(50)), (10, 60, Kind::Batch), (0, 30, Kind::Update)],
+};
+
+/// Every cut, and every state of those that leave at most twelve things open.
+const DEEP: Plan = Plan {
+    steps: &[
+        (0, 2, Kind::Put(12)),
+        (0, 1, Kind::Update),
+        (1, 1, Kind::Put(50)),
+        (0, 3, Kind::Batch),
+        (1, 1, Kind::Remove),
+    ],
+    given_up: [(1, 2, Kind::Put(30)), (0, 2, Kind::Batch)],
+    cuts: u64::MAX,
+    samples: 1 << 11,
+    uses: &[(0, 3, Kind::Put(20))],
+};
+
+/// Cuts of the trace; gives how many states were opened, and how many cuts were tried wholly.
 fn check(
     mode: Mode,
+    plan: &Plan,
     trace: &Trace,
     known: &[Shown],
-    effort: Effort,
     ram: impl Fn(Vec<u8>) -> Arc<dyn Media>,
-) -> usize {
+) -> (usize, usize) {
+    let effort = Effort::from_environment();
     let mut outcomes: HashMap<u64, std::result::Result<u64, String>> = HashMap::new();
     let long = effort.states == usize::MAX;
-    let every = if long { 1 } else { (trace.events().len() as u64 / CUTS).max(1) };
+    let every = if long { 1 } else { (trace.events().len() as u64 / plan.cuts).max(1) };
     let mut cuts = trace.cuts();
-    let mut last = None;
+    let (mut last, mut whole) = (None, 0);
     while let Some(point) = cuts.next() {
         let marks: Vec<u64> = point.marks().collect();
         let new = last != Some(point.version());
@@ -199,11 +238,14 @@ fn check(
         let ceiling = steps().find(|step| marks.contains(&started(*step))).unwrap_or(0);
         let durable = |step: &u64| marks.contains(&acknowledged(mode, *step, Durability::Immediate));
         let floor = steps().find(durable).unwrap_or(0);
-        let choices = point.choices(effort.samples.min(6), effort.seed);
+        let samples = plan.samples.min(effort.samples.max(plan.samples / 64));
+        whole += usize::from(point.is_exhaustive(samples));
+        let choices = point.choices(samples, effort.seed);
         let states = choices.iter().map(|choice| point.build(choice)).chain([point.after_kill()]);
         for bytes in states {
-            let outcome =
-                outcomes.entry(fingerprint(&bytes)).or_insert_with(|| use_state(mode, ram(bytes), known));
+            let outcome = outcomes
+                .entry(fingerprint(&bytes))
+                .or_insert_with(|| use_state(mode, ram(bytes), known, plan.uses));
             match outcome {
                 Ok(step) if (floor..=ceiling).contains(step) => {}
                 other => panic!(
@@ -214,47 +256,53 @@ fn check(
             }
         }
     }
-    outcomes.len()
+    (outcomes.len(), whole)
+}
+
+fn run_and_cut(mode: Mode, plan: &Plan) {
+    let media = mode.media();
+    let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(App::default())).unwrap();
+    media.mark(created());
+    let mut known = vec![observe(&pool).unwrap()];
+    for (step, number) in plan.steps.iter().zip(1..) {
+        let mut records = known[known.len() - 1].records.clone();
+        change_model(&mut records, number, *step);
+        // What is given up leaves nothing.
+        let given_up = pool.write(|app, tx| {
+            step_of(app, tx, 77, plan.given_up[number as usize % 2])?;
+            Err::<(), _>(Error::abort("on purpose"))
+        });
+        assert!(matches!(given_up, Err(Error::Aborted(_))), "{given_up:?}");
+        media.mark(started(number));
+        pool.write(|app, tx| {
+            app.step = number;
+            step_of(app, tx, number, *step)
+        })
+        .unwrap();
+        media.mark(acknowledged(mode, number, Durability::Immediate));
+        let found = observe(&pool).unwrap();
+        assert!(found.records == records, "{mode:?}, step {number}");
+        known.push(found);
+        if number % 5 == 0 {
+            pool.checkpoint().unwrap();
+        }
+    }
+    pool.close().unwrap();
+    let begun = Instant::now();
+    let ram = |bytes| -> Arc<dyn Media> { Arc::new(media.ram_with_bytes(bytes)) };
+    let (states, whole) = check(mode, plan, &media.trace(), &known, ram);
+    println!("{mode:?}: {states} states, {whole} cuts wholly, {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(states > 50, "{states}");
 }
 
 #[test]
 fn maps_survive_crashes() {
-    let effort = Effort::from_environment();
-    for mode in Mode::ALL {
-        let media = mode.media();
-        let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(App::default())).unwrap();
-        media.mark(created());
-        let mut known = vec![observe(&pool).unwrap()];
-        for (step, number) in STEPS.into_iter().zip(1..) {
-            let mut records = known[known.len() - 1].records.clone();
-            change_model(&mut records, number, step);
-            // What is given up leaves nothing.
-            let given_up = pool.write(|app, tx| {
-                step_of(app, tx, 77, (3, 50, if number % 2 == 0 { Kind::Batch } else { Kind::Put(31) }))?;
-                Err::<(), _>(Error::abort("on purpose"))
-            });
-            assert!(matches!(given_up, Err(Error::Aborted(_))), "{given_up:?}");
-            media.mark(started(number));
-            pool.write(|app, tx| {
-                app.step = number;
-                step_of(app, tx, number, step)
-            })
-            .unwrap();
-            media.mark(acknowledged(mode, number, Durability::Immediate));
-            let found = observe(&pool).unwrap();
-            assert!(found.records == records, "{mode:?}, step {number}");
-            known.push(found);
-            if number % 5 == 0 {
-                pool.checkpoint().unwrap();
-            }
-        }
-        pool.close().unwrap();
-        let begun = Instant::now();
-        let states =
-            check(mode, &media.trace(), &known, effort, |bytes| Arc::new(media.ram_with_bytes(bytes)));
-        println!("{mode:?}: {states} states, {:.1} s", begun.elapsed().as_secs_f64());
-        assert!(states > 50, "{states}");
-    }
+    Mode::ALL.into_iter().for_each(|mode| run_and_cut(mode, &WIDE));
+}
+
+#[test]
+fn every_cut_of_a_short_history_is_survived() {
+    Mode::ALL.into_iter().for_each(|mode| run_and_cut(mode, &DEEP));
 }
 
 const THREADS: usize = 3;
