@@ -321,7 +321,7 @@ mod tests {
         for round in 0..ROUNDS {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let (place, what, fails) =
-                ((state >> 33) as usize % COUNT, (state >> 40) % 8, (state >> 50) % 5 == 0);
+                ((state >> 33) as usize % COUNT, (state >> 40) % 8, (state >> 50).is_multiple_of(5));
             let value = bytes([0, 1, 7, 8, 9, 60, 100, 400, 5000][(state >> 55) as usize % 9], round);
             let before = model.clone();
             let outcome: Result<()> = pool.write(|root, tx| {
