@@ -46,17 +46,31 @@ pub(super) fn whole_append(
 
 /// Finds the end of the log and makes sure that nothing behind it can count. Not durable before a sync.
 pub(super) fn recover(media: &dyn Media, header: &Header) -> Result<End> {
-    if header.limit == header.tail.offset {
-        return Ok(header.tail);
-    }
     let mut window = Window::default();
     let mut end = header.tail;
+    if header.limit == end.offset {
+        refuse_lost_header(media, &mut window, header, end.offset)?;
+        return Ok(end);
+    }
     while let Some(next) = whole_append(&media, &mut window, header, end)? {
         end = next;
     }
+    refuse_lost_header(media, &mut window, header, end.offset)?;
     refuse_lost_entries(media, &mut window, header, end.offset)?;
     erase(media, end.offset, header.limit)?;
     Ok(end)
+}
+
+/// A frame that ends beyond the limit was made under a later header, which was durable before.
+fn refuse_lost_header(media: &dyn Media, window: &mut Window, header: &Header, end: u64) -> Result<()> {
+    let salt = Salt::new(header.log_id, header.generation);
+    match window.frame(&media, salt, end, header.capacity)? {
+        None => Ok(()),
+        Some(_) => Err(Error::corrupt(
+            "the newest header is unreadable: there are entries that the other knows not of",
+            0,
+        )),
+    }
 }
 
 /// Looks behind `end` for a whole frame that says that the one at `end` was durable.
@@ -66,7 +80,9 @@ fn refuse_lost_entries(media: &dyn Media, window: &mut Window, header: &Header, 
     let mut at = end + header.align;
     while at + HEAD_LEN <= header.limit && budget > 0 {
         let place = window.place(&media, at, HEAD_LEN, header.limit)?;
-        let claims = |head: &Head| head.horizon(at).is_some_and(|horizon| horizon > end);
+        let room = header.limit - at - HEAD_LEN;
+        let claims =
+            |head: &Head| head.len() <= room && head.horizon(at).is_some_and(|horizon| horizon > end);
         if let Some(head) = Head::decode(window.bytes(place)).filter(claims) {
             if window.frame(&media, salt, at, header.limit)?.is_some() {
                 let what =
