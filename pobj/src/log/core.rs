@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::file::Unwritten;
-use super::frame::{HEAD_LEN, LEN_MAX, Salt, framed_len};
+use super::frame::{HEAD_LEN, Hash, LEN_MAX, Salt, framed_len};
 use super::header::{ALIGN_MAX, AREA, End, Header};
 use super::recover::recover;
 use super::scan::Source;
@@ -298,7 +298,7 @@ impl Source for (&Core, Lap) {
 /// The entries of one append, checked to be such as a log can hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'a> {
-    entries: &'a [&'a [u8]],
+    entries: &'a [(&'a [u8], Hash)],
     /// Bytes that they take in the log.
     pub(super) framed: u64,
     /// Bytes that they have.
@@ -307,9 +307,9 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     #[inline]
-    pub(super) fn new(entries: &'a [&'a [u8]], align: u64) -> Result<Self> {
+    pub(super) fn new(entries: &'a [(&'a [u8], Hash)], align: u64) -> Result<Self> {
         let (mut framed, mut bytes) = (0u64, 0u64);
-        for entry in entries {
+        for (entry, _) in entries {
             let len = entry.len() as u64;
             if len > LEN_MAX {
                 return Err(Error::TooLarge { requested: len });
@@ -321,11 +321,11 @@ impl<'a> Batch<'a> {
         Ok(Self { entries, framed, bytes })
     }
 
-    /// Each entry, and whether another one follows.
+    /// Each entry with its hash, and whether another one follows.
     #[inline]
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a [u8], bool)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a [u8], Hash, bool)> {
         let count = self.entries.len();
-        self.entries.iter().enumerate().map(move |(at, entry)| (*entry, at + 1 < count))
+        self.entries.iter().enumerate().map(move |(at, (entry, hash))| (*entry, *hash, at + 1 < count))
     }
 
     /// The end behind this append.
@@ -340,9 +340,9 @@ impl<'a> Batch<'a> {
 
     /// The only entry, if there is one.
     #[inline]
-    pub(super) fn single(&self) -> Option<&'a [u8]> {
+    pub(super) fn single(&self) -> Option<(&'a [u8], Hash)> {
         match self.entries {
-            [entry] => Some(entry),
+            [single] => Some(*single),
             _ => None,
         }
     }

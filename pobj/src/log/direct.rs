@@ -9,13 +9,39 @@
 //! [`Place`] does so when it is dropped unfilled.
 
 use super::core::{Batch, Core, Ends};
-use super::frame::{HEAD_LEN, Head, Salt, framed_len};
+use super::frame::{HEAD_LEN, Hash, Head, Salt, State, framed_len};
 use super::header::AREA;
 use crate::ground::error::Result;
 
 /// Frames up to this length are put together first, and stored in one go.
-const SMALL: usize = 256;
+const SMALL: usize = 128;
 const LINE: usize = 64;
+const HEAD: usize = HEAD_LEN as usize;
+
+/// The frame of a short entry, but for its head.
+struct Small {
+    frame: [u8; SMALL],
+    framed: usize,
+    len: usize,
+    hash: Hash,
+}
+
+impl Small {
+    #[inline]
+    fn new(batch: Batch<'_>) -> Option<Self> {
+        let (entry, hash) = batch.single().filter(|_| batch.framed <= SMALL as u64)?;
+        let mut frame = [0; SMALL];
+        frame[HEAD..HEAD + entry.len()].copy_from_slice(entry);
+        Some(Self { frame, framed: batch.framed as usize, len: entry.len(), hash })
+    }
+
+    #[inline]
+    fn store(mut self, core: &Core, salt: Salt, offset: u64, unsettled: u64) -> Result<()> {
+        let head = Head::new(salt, offset, self.len, self.hash, State { unsettled, continues: false });
+        self.frame[..HEAD].copy_from_slice(&head.encode());
+        core.media.write(AREA + offset, &self.frame[..self.framed])
+    }
+}
 
 /// A place in the log that is spoken for.
 struct Place<'c> {
@@ -35,6 +61,8 @@ impl Core {
     /// Appends, durable on return. Gives the generation and the offset.
     #[inline]
     pub(super) fn append_direct(&self, batch: Batch<'_>) -> Result<(u64, u64)> {
+        // Whatever needs no place is done before the lock: its atomic instruction waits for the last fence to end.
+        let small = Small::new(batch);
         let mut ends = self.lock();
         self.reserve(&mut ends, batch.framed)?;
         let (offset, lap) = (ends.end.offset, ends.lap);
@@ -43,7 +71,10 @@ impl Core {
         drop(ends);
         let position = lap.base + offset;
         let unsettled = position.saturating_sub(self.shown.horizon());
-        self.store(batch, lap.salt, offset, unsettled)?;
+        match small {
+            Some(small) => small.store(self, lap.salt, offset, unsettled)?,
+            None => self.store(batch, lap.salt, offset, unsettled)?,
+        }
         self.media.fence()?;
         self.shown.wait(position, || self.check_poison())?;
         self.shown.reach(position + batch.framed);
@@ -51,15 +82,11 @@ impl Core {
         Ok((lap.generation, offset))
     }
 
-    #[inline]
     fn store(&self, batch: Batch<'_>, salt: Salt, mut offset: u64, unsettled: u64) -> Result<()> {
-        if let Some(entry) = batch.single() {
-            let head = Head::new(salt, offset, entry, unsettled, false);
-            return self.store_frame(offset, head, entry);
-        }
         let first = offset;
-        for (entry, continues) in batch.entries() {
-            let head = Head::new(salt, offset, entry, unsettled + (offset - first), continues);
+        for (entry, hash, continues) in batch.entries() {
+            let state = State { unsettled: unsettled + (offset - first), continues };
+            let head = Head::new(salt, offset, entry.len(), hash, state);
             self.store_frame(offset, head, entry)?;
             offset += framed_len(entry.len() as u64, self.align);
         }
@@ -67,26 +94,20 @@ impl Core {
     }
 
     /// Stores one frame. Whole lines go past the cache, and none is stored to twice.
-    #[inline]
     fn store_frame(&self, offset: u64, head: Head, entry: &[u8]) -> Result<()> {
-        const HEAD: usize = HEAD_LEN as usize;
         let total = framed_len(entry.len() as u64, self.align) as usize;
-        if total <= SMALL {
-            let mut frame = [0; SMALL];
-            frame[..HEAD].copy_from_slice(&head.encode());
-            frame[HEAD..HEAD + entry.len()].copy_from_slice(entry);
-            return self.media.write(AREA + offset, &frame[..total]);
-        }
         // The first line holds the head, the last one zeros behind the entry; what is between is stored from where it is.
         let mut first = [0; LINE];
         let in_first = (LINE - HEAD).min(entry.len());
         first[..HEAD].copy_from_slice(&head.encode());
         first[HEAD..HEAD + in_first].copy_from_slice(&entry[..in_first]);
-        self.media.write(AREA + offset, &first)?;
+        self.media.write(AREA + offset, &first[..total.min(LINE)])?;
         let rest = &entry[in_first..];
         let (whole, last) = rest.split_at(rest.len() - rest.len() % LINE);
-        self.media.write(AREA + offset + LINE as u64, whole)?;
-        let padded = (total - LINE - whole.len()).min(LINE);
+        if !whole.is_empty() {
+            self.media.write(AREA + offset + LINE as u64, whole)?;
+        }
+        let padded = total.saturating_sub(LINE + whole.len()).min(LINE);
         if padded > 0 {
             let mut tail = [0; LINE];
             tail[..last.len()].copy_from_slice(last);

@@ -10,7 +10,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::core::{Batch, Core, Ends};
-use super::frame::{Head, Salt};
+use super::frame::{Head, Salt, State};
 use super::header::{AREA, End};
 use crate::ground::error::Result;
 use crate::journal::Durability;
@@ -47,8 +47,9 @@ impl Unwritten {
 
     /// Adds the frames of an append that begins at `offset`, with `durable` bytes durable before it.
     fn add(&mut self, batch: Batch<'_>, salt: Salt, mut offset: u64, durable: u64, align: u64) {
-        for (entry, continues) in batch.entries() {
-            let head = Head::new(salt, offset, entry, offset - durable, continues);
+        for (entry, hash, continues) in batch.entries() {
+            let state = State { unsettled: offset - durable, continues };
+            let head = Head::new(salt, offset, entry.len(), hash, state);
             let start = self.pending.len();
             self.pending.extend_from_slice(&head.encode());
             self.pending.extend_from_slice(entry);

@@ -1,7 +1,7 @@
 //! The frame: one entry as bytes.
 //!
 //! ```text
-//!  0  checksum   u64   XXH3 over the entry, seeded by log, generation, offset and bytes 8..16
+//!  0  checksum   u64   XXH3 over the entry, mixed with log, generation, offset and bytes 8..16
 //!  8  len        u32   bytes of the entry
 //! 12  unsettled  u32   bits 0..31: how many words of 8 bytes before this frame were perhaps not durable when it was
 //!                      made, plus one; all ones: unknown. Bit 31: the next frame belongs to the same append
@@ -9,9 +9,10 @@
 //! ..  zeros to a multiple of the log's alignment
 //! ```
 //!
-//! The seed holds what is true of a frame and not stored in it, so what an earlier generation left behind never passes,
-//! nor does a frame in another place. The second half is never zero, so bytes that were never written do not even look
-//! like a frame.
+//! What is mixed in holds what is true of a frame and not stored in it, so what an earlier generation left behind never
+//! passes, nor does a frame in another place. It is mixed in last: an entry is hashed before it has a place, and so before
+//! its appender takes a lock. The second half is never zero, so bytes that were never written do not even look like a
+//! frame.
 
 use crate::ground::checksum::{checksum, mix};
 use crate::journal::record::planted_bug;
@@ -34,10 +35,31 @@ impl Salt {
         Self(mix(log_id, generation))
     }
 
+    /// The checksum of a frame at `offset` with these bytes 8..16, whose entry has this hash.
     #[inline]
-    fn seed(self, offset: u64, word: u64) -> u64 {
-        mix(mix(self.0, offset), word)
+    fn checksum(self, offset: u64, word: u64, hash: Hash) -> u64 {
+        mix(self.0 ^ offset ^ hash.0.rotate_left(32), word)
     }
+}
+
+/// The hash of an entry, wherever it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hash(u64);
+
+impl Hash {
+    #[inline]
+    pub(super) fn of(entry: &[u8]) -> Self {
+        Self(checksum(0, entry))
+    }
+}
+
+/// What a frame says of its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// The last so many bytes before it may not be durable.
+    pub(super) unsettled: u64,
+    /// The next frame belongs to the same append.
+    pub(super) continues: bool,
 }
 
 /// The first bytes of a frame, decoded.
@@ -48,13 +70,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The head of a frame at `offset`, before which the last `unsettled` bytes may not be durable.
+    /// The head of a frame at `offset` for an entry of this length and hash.
     #[inline]
-    pub(super) fn new(salt: Salt, offset: u64, entry: &[u8], unsettled: u64, continues: bool) -> Self {
-        let unsettled = u32::try_from(unsettled / WORD + 1).map_or(UNKNOWN, |words| words.min(UNKNOWN));
-        let info = unsettled | if continues { CONTINUES } else { 0 };
-        let word = entry.len() as u64 | u64::from(info) << 32;
-        Self { checksum: checksum(salt.seed(offset, word), entry), word }
+    pub(super) fn new(salt: Salt, offset: u64, len: usize, hash: Hash, state: State) -> Self {
+        let unsettled = u32::try_from(state.unsettled / WORD + 1).map_or(UNKNOWN, |words| words.min(UNKNOWN));
+        let info = unsettled | if state.continues { CONTINUES } else { 0 };
+        let word = len as u64 | u64::from(info) << 32;
+        Self { checksum: salt.checksum(offset, word, hash), word }
     }
 
     #[inline]
@@ -77,7 +99,7 @@ impl Head {
     /// Whether `entry` is what this head was made for, at this place.
     #[inline]
     pub(super) fn fits(self, salt: Salt, offset: u64, entry: &[u8]) -> bool {
-        checksum(salt.seed(offset, self.word), entry) == self.checksum || planted_bug()
+        salt.checksum(offset, self.word, Hash::of(entry)) == self.checksum || planted_bug()
     }
 
     /// Bytes of the entry.
@@ -117,9 +139,13 @@ mod tests {
 
     const SALT: Salt = Salt(7);
 
+    fn head(offset: u64, entry: &[u8], unsettled: u64, continues: bool) -> Head {
+        Head::new(SALT, offset, entry.len(), Hash::of(entry), State { unsettled, continues })
+    }
+
     #[test]
     fn a_frame_counts_in_its_place_only() {
-        let head = Head::new(SALT, 4096, b"entry", 80, true);
+        let head = head(4096, b"entry", 80, true);
         assert_eq!(Head::decode(&head.encode()), Some(head));
         assert!(head.fits(SALT, 4096, b"entry") && head.continues() && head.len() == 5);
         assert_eq!(head.horizon(4096), Some(4016));
@@ -136,9 +162,9 @@ mod tests {
     fn zeros_are_no_frame_and_far_horizons_are_unknown() {
         assert_eq!(Head::decode(&[0; 16]), None);
         assert_eq!(Head::decode(&[1; 15]), None);
-        let far = Head::new(SALT, 1 << 40, b"", 1 << 36, false);
+        let far = head(1 << 40, b"", 1 << 36, false);
         assert_eq!((far.horizon(1 << 40), far.continues(), far.len()), (None, false, 0));
-        assert_eq!(Head::new(SALT, 8, b"", 16, false).horizon(8), None, "before the beginning");
+        assert_eq!(head(8, b"", 16, false).horizon(8), None, "before the beginning");
     }
 
     #[test]

@@ -50,6 +50,7 @@ use std::path::{Path, PathBuf};
 use static_assertions::assert_impl_all;
 
 use self::core::{Batch, Core, longest};
+use self::frame::Hash;
 use self::header::AREA;
 pub use self::options::Options;
 pub use self::read::{Entries, Entry, Reader};
@@ -375,7 +376,7 @@ impl Appender<'_> {
     /// As [`Log::append`].
     #[inline]
     pub fn append(self, entry: &[u8]) -> Result<Position> {
-        self.append_slices(&[entry])
+        self.append_hashed(&[(entry, Hash::of(entry))])
     }
 
     /// See [`Log::append_vectored`].
@@ -400,11 +401,13 @@ impl Appender<'_> {
     /// As [`Log::append`].
     pub fn append_all<E: AsRef<[u8]>>(self, entries: impl IntoIterator<Item = E>) -> Result<Position> {
         let entries: Vec<E> = entries.into_iter().collect();
-        let slices: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
-        self.append_slices(&slices)
+        let hashed: Vec<(&[u8], Hash)> =
+            entries.iter().map(AsRef::as_ref).map(|entry| (entry, Hash::of(entry))).collect();
+        self.append_hashed(&hashed)
     }
 
-    fn append_slices(self, entries: &[&[u8]]) -> Result<Position> {
+    #[inline]
+    fn append_hashed(self, entries: &[(&[u8], Hash)]) -> Result<Position> {
         let batch = Batch::new(entries, self.core.align)?;
         let (generation, offset) = self.core.append(batch, self.durability)?;
         Ok(Position { generation, offset })

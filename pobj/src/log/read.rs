@@ -79,6 +79,7 @@ impl<'l> Entries<'l> {
     ///
     /// [`Error::Corrupt`] with the offset of an entry whose checksum does not fit, [`Error::Rewound`], [`Error::Io`]. Nothing
     /// follows an error.
+    #[inline]
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>> {
         if self.at >= self.end {
             return Ok(None);

@@ -64,12 +64,13 @@ pub(super) fn recover(media: &dyn Media, header: &Header) -> Result<End> {
 /// A frame that ends beyond the limit was made under a later header, which was durable before.
 fn refuse_lost_header(media: &dyn Media, window: &mut Window, header: &Header, end: u64) -> Result<()> {
     let salt = Salt::new(header.log_id, header.generation);
-    match window.frame(&media, salt, end, header.capacity)? {
+    let frame = window.frame(&media, salt, end, header.capacity)?;
+    match frame.filter(|frame| end + framed_len(frame.head.len(), header.align) > header.limit) {
         None => Ok(()),
-        Some(_) => Err(Error::corrupt(
-            "the newest header is unreadable: there are entries that the other knows not of",
-            0,
-        )),
+        Some(_) => {
+            let what = "the newest header is unreadable: there are entries that the other one knows not of";
+            Err(Error::corrupt(what, 0))
+        }
     }
 }
 

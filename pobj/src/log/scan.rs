@@ -56,6 +56,7 @@ impl Window {
 
     /// The place in the window of `len` bytes at `offset`, read if they are not there. The caller made sure that they lie
     /// before `end`, beyond which nothing is read.
+    #[inline]
     pub(super) fn place(
         &mut self,
         source: &impl Source,
@@ -65,29 +66,38 @@ impl Window {
     ) -> Result<Range<usize>> {
         let filled = self.start..self.start + self.len as u64;
         if offset < filled.start || offset + len > filled.end {
-            let wanted = self.reach.max(REACH_MIN).max(len).min(end - offset);
-            // What is long is rare: its memory is not kept.
-            if self.bytes.len() as u64 > 2 * REACH_MAX.max(wanted) {
-                self.bytes = Vec::new();
-            }
-            if (self.bytes.len() as u64) < wanted {
-                self.bytes.resize(wanted as usize, 0);
-            }
-            self.len = 0;
-            source.fill(offset, &mut self.bytes[..wanted as usize])?;
-            (self.start, self.len) = (offset, wanted as usize);
-            self.reach = (2 * wanted).min(REACH_MAX);
+            self.read(source, offset, len, end)?;
         }
         let at = (offset - self.start) as usize;
         Ok(at..at + len as usize)
     }
 
+    /// Reads a stretch that begins with these bytes.
+    #[cold]
+    fn read(&mut self, source: &impl Source, offset: u64, len: u64, end: u64) -> Result<()> {
+        let wanted = self.reach.max(REACH_MIN).max(len).min(end - offset);
+        // What is long is rare: its memory is not kept.
+        if self.bytes.len() as u64 > 2 * REACH_MAX.max(wanted) {
+            self.bytes = Vec::new();
+        }
+        if (self.bytes.len() as u64) < wanted {
+            self.bytes.resize(wanted as usize, 0);
+        }
+        self.len = 0;
+        source.fill(offset, &mut self.bytes[..wanted as usize])?;
+        (self.start, self.len) = (offset, wanted as usize);
+        self.reach = (2 * wanted).min(REACH_MAX);
+        Ok(())
+    }
+
     /// Bytes of the window at a place that it gave last.
+    #[inline]
     pub(super) fn bytes(&self, place: Range<usize>) -> &[u8] {
         &self.bytes[place]
     }
 
     /// The frame at `offset`, if a whole one of this salt lies there and ends by `end`.
+    #[inline]
     pub(super) fn frame(
         &mut self,
         source: &impl Source,
