@@ -25,6 +25,7 @@ pages!(
     companions,
     opening,
     pmem,
+    log,
     format,
     design,
     testing,

@@ -9,7 +9,7 @@
 //! [`Place`] does so when it is dropped unfilled.
 
 use super::core::{Batch, Core, Ends};
-use super::frame::{HEAD_LEN, Hash, Head, Salt, State, framed_len};
+use super::frame::{HEAD_LEN, Head, Salt, State, framed_len};
 use super::header::AREA;
 use crate::ground::error::Result;
 
@@ -17,31 +17,6 @@ use crate::ground::error::Result;
 const SMALL: usize = 128;
 const LINE: usize = 64;
 const HEAD: usize = HEAD_LEN as usize;
-
-/// The frame of a short entry, but for its head.
-struct Small {
-    frame: [u8; SMALL],
-    framed: usize,
-    len: usize,
-    hash: Hash,
-}
-
-impl Small {
-    #[inline]
-    fn new(batch: Batch<'_>) -> Option<Self> {
-        let (entry, hash) = batch.single().filter(|_| batch.framed <= SMALL as u64)?;
-        let mut frame = [0; SMALL];
-        frame[HEAD..HEAD + entry.len()].copy_from_slice(entry);
-        Some(Self { frame, framed: batch.framed as usize, len: entry.len(), hash })
-    }
-
-    #[inline]
-    fn store(mut self, core: &Core, salt: Salt, offset: u64, unsettled: u64) -> Result<()> {
-        let head = Head::new(salt, offset, self.len, self.hash, State { unsettled, continues: false });
-        self.frame[..HEAD].copy_from_slice(&head.encode());
-        core.media.write(AREA + offset, &self.frame[..self.framed])
-    }
-}
 
 /// A place in the log that is spoken for.
 struct Place<'c> {
@@ -62,7 +37,11 @@ impl Core {
     #[inline]
     pub(super) fn append_direct(&self, batch: Batch<'_>) -> Result<(u64, u64)> {
         // Whatever needs no place is done before the lock: its atomic instruction waits for the last fence to end.
-        let small = Small::new(batch);
+        let mut frame = [0; SMALL];
+        let small = batch.single().filter(|_| batch.framed <= SMALL as u64);
+        if let Some((entry, _)) = small {
+            frame[HEAD..HEAD + entry.len()].copy_from_slice(entry);
+        }
         let mut ends = self.lock();
         self.reserve(&mut ends, batch.framed)?;
         let (offset, lap) = (ends.end.offset, ends.lap);
@@ -72,7 +51,12 @@ impl Core {
         let position = lap.base + offset;
         let unsettled = position.saturating_sub(self.shown.horizon());
         match small {
-            Some(small) => small.store(self, lap.salt, offset, unsettled)?,
+            Some((entry, hash)) => {
+                let state = State { unsettled, continues: false };
+                let head = Head::new(lap.salt, offset, entry.len(), hash, state);
+                frame[..HEAD].copy_from_slice(&head.encode());
+                self.media.write(AREA + offset, &frame[..batch.framed as usize])?;
+            }
             None => self.store(batch, lap.salt, offset, unsettled)?,
         }
         self.media.fence()?;

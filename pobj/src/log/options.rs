@@ -116,7 +116,8 @@ impl Options {
     }
 
     /// Opens a log for appending, and takes it for this handle alone. Constant time after a close; after a crash what was
-    /// appended since the last note of the end is looked through: an eighth of the log, at most 64 MiB.
+    /// appended since the last note of the end is looked through: 1 MiB or an eighth of what the log holds, at most 64 MiB and
+    /// one append.
     ///
     /// # Errors
     ///
