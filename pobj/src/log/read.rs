@@ -305,24 +305,29 @@ impl<'l> Reader<'l> {
     }
 
     fn find_there(&mut self) -> Result<Option<Frame>> {
-        if let Some(frame) = self.look()? {
-            return Ok(Some(frame));
+        // What was not whole when it was read may be by now.
+        let mut is_fresh = false;
+        loop {
+            if let Some(frame) = self.look()? {
+                return Ok(Some(frame));
+            }
+            let View::There { media, header, whole } = &mut self.view else { return Ok(None) };
+            let now = load_header(&**media)?;
+            let before = std::mem::replace(header, now);
+            if now.generation != before.generation {
+                *whole = 0;
+                return self.begin_again();
+            }
+            // The generation is still that in which this was read, and the header knew it to be durable before.
+            if is_fresh && self.at < before.tail.offset {
+                return Err(unreadable(self.at));
+            }
+            if is_fresh && self.at >= now.tail.offset {
+                return Ok(None);
+            }
+            self.window.forget();
+            is_fresh = true;
         }
-        let View::There { media, header, whole } = &mut self.view else { return Ok(None) };
-        let now = load_header(&**media)?;
-        let rewound = now.generation != header.generation;
-        *header = now;
-        if rewound {
-            *whole = 0;
-            return self.begin_again();
-        }
-        // What was not whole when it was read may be by now; and what was durable when this header was written must be.
-        self.window.forget();
-        let frame = self.look()?;
-        if frame.is_none() && self.at < now.tail.offset {
-            return Err(unreadable(self.at));
-        }
-        Ok(frame)
     }
 
     /// The frame at which the reader stands, if the append that it is a part of is whole.
