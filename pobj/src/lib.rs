@@ -54,6 +54,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+pub mod blk;
 mod collections;
 mod ground;
 mod heap;
