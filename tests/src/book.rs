@@ -25,6 +25,7 @@ pages!(
     companions,
     opening,
     pmem,
+    blk,
     format,
     design,
     testing,

@@ -22,15 +22,15 @@ pub(super) const PART: u64 = if cfg!(miri) { 8 } else { 512 };
 /// The block is what its bytes say: zeros if it has none.
 const GOOD: u64 = 0;
 /// Reads give an error.
-const BAD: u64 = 1;
+pub(super) const BAD: u64 = 1;
 
 /// A block's place in the table.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct Slot<'p> {
-    state: u64,
+    pub(super) state: u64,
     /// Empty, or a whole block.
-    data: PVec<'p, u8>,
+    pub(super) data: PVec<'p, u8>,
 }
 
 persistent_struct! {
@@ -127,7 +127,7 @@ pub(super) struct Array<'p> {
     pub(super) block_size: u64,
     pub(super) count: u64,
     /// Up to the last part that there is. An absent one is empty.
-    parts: PVec<'p, PVec<'p, LockedSlot<'p>>>,
+    pub(super) parts: PVec<'p, PVec<'p, LockedSlot<'p>>>,
 }
 
 persistent_struct! {
@@ -207,7 +207,10 @@ impl<'p> Array<'p> {
 
 /// Whether an array can have this shape.
 pub(super) fn is_possible(block_size: u64, count: u64) -> bool {
-    block_size != 0 && count != 0 && block_size <= isize::MAX as u64 && block_size.checked_mul(count).is_some()
+    block_size != 0
+        && count != 0
+        && block_size <= isize::MAX as u64
+        && block_size.checked_mul(count).is_some()
 }
 
 /// Claims the whole table and has the blocks claimed later in the walk.

@@ -99,7 +99,10 @@ impl Seek for Cursor<'_> {
             SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
         };
         self.position = position.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the first byte, or beyond all numbers")
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a seek to before the first byte, or beyond all numbers",
+            )
         })?;
         Ok(self.position)
     }

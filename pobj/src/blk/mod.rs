@@ -221,11 +221,7 @@ impl Blocks {
     /// # Errors
     ///
     /// As [`write_many`](Self::write_many).
-    pub fn write_many_with<B: AsRef<[u8]>>(
-        &self,
-        durability: Durability,
-        writes: &[(u64, B)],
-    ) -> Result<()> {
+    pub fn write_many_with<B: AsRef<[u8]>>(&self, durability: Durability, writes: &[(u64, B)]) -> Result<()> {
         self.put(Some(durability), &in_order(writes))
     }
 

@@ -192,6 +192,7 @@ fn room(block_size: u64, count: u64) -> Option<u64> {
     const LARGE: u64 = 32 << 10;
     const CHUNK: u64 = 64 << 10;
     const SLACK: u64 = 64 << 20;
-    let each = if block_size <= LARGE { block_size + 16 } else { block_size.checked_next_multiple_of(CHUNK)? };
+    let each =
+        if block_size <= LARGE { block_size + 16 } else { block_size.checked_next_multiple_of(CHUNK)? };
     each.checked_add(32)?.checked_mul(count)?.checked_mul(2)?.checked_add(SLACK)
 }
