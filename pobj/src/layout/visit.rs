@@ -301,10 +301,7 @@ impl<'v> Visit<'v> {
     ///
     /// Those of [`own`](Self::own).
     pub fn own_bytes(&mut self, addr: u64, len: u64) -> Result<View<'v>, Invalid> {
-        self.own::<u8>(addr, len)?;
-        self.blocks.show(addr, len)?;
-        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1.
-        Ok(unsafe { View::new(addr, len) })
+        self.own_view::<u8>(addr, len)
     }
 
     /// As [`own`](Self::own), and gives a view of the `count` values at once, which are not checked yet: for a check
