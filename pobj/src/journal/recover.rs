@@ -324,8 +324,9 @@ trait Sink {
 struct HomeSink<'m> {
     media: &'m dyn Media,
     applier: Applier<'m>,
-    /// The pieces of home, [`SHOWN_LEN`] bytes each, that the medium is known to give.
-    shown: HashSet<u64>,
+    /// The pieces of home, [`SHOWN_LEN`] bytes each, that the medium is known to give; of memory only, for who writes to
+    /// a file is told anyway.
+    shown: Option<HashSet<u64>>,
     last_shown: u64,
 }
 
@@ -334,15 +335,17 @@ const SHOWN_LEN: u64 = 64 << 10;
 
 impl Sink for HomeSink<'_> {
     fn add(&mut self, entry: Entry<'_>) -> Result<bool> {
-        let (offset, len) = match entry {
-            Entry::Words { offset, words } => (offset, words.len() as u64),
-            Entry::Zeros { offset, count } => (offset, count * 8),
-        };
-        for piece in offset / SHOWN_LEN..=(offset + len.max(1) - 1) / SHOWN_LEN {
-            if piece != self.last_shown && self.shown.insert(piece) {
-                self.media.show(piece * SHOWN_LEN, SHOWN_LEN)?;
+        if let Some(shown) = &mut self.shown {
+            let (offset, len) = match entry {
+                Entry::Words { offset, words } => (offset, words.len() as u64),
+                Entry::Zeros { offset, count } => (offset, count * 8),
+            };
+            for piece in offset / SHOWN_LEN..=(offset + len.max(1) - 1) / SHOWN_LEN {
+                if piece != self.last_shown && shown.insert(piece) {
+                    self.media.show(piece * SHOWN_LEN, SHOWN_LEN)?;
+                }
+                self.last_shown = piece;
             }
-            self.last_shown = piece;
         }
         self.applier.add(entry)
     }
@@ -440,7 +443,8 @@ pub(crate) fn recover_into_home(media: &dyn Media, place: &Place, epoch: u64) ->
         media.sync()?;
     }
     let applier = Applier::holding(media);
-    let mut home = HomeSink { media, applier, shown: HashSet::new(), last_shown: u64::MAX };
+    let shown = media.domain().is_memory().then(HashSet::new);
+    let mut home = HomeSink { media, applier, shown, last_shown: u64::MAX };
     let (mut scan, given) = Scan::run(media, place, &state, &mut home)?;
     refuse_home_ahead(media, &scan)?;
     if !was_clean && media.domain().is_memory() {
