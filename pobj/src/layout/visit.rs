@@ -66,7 +66,6 @@ pub(crate) trait Blocks: Sync {
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
 
     /// Makes sure that the medium gives these bytes, which are in a known block, before they are looked at.
-    #[inline]
     fn show(&self, _addr: u64, _len: u64) -> Result<(), Invalid> {
         Ok(())
     }
