@@ -46,7 +46,7 @@
 //! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `pmem` (mapped files with
 //! flush and fence), `layout` (what a persistent type is), `journal` (records and recovery), `heap` (which bytes are in
 //! use), `pool`, `tx`, `typed` (pointers, cells, locks, and the doors to the root), `collections`; and beside the heap the
-//! facilities, strangers to each other: [`kv`], [`log`]. `unsafe` lives in `media`, `layout` and `typed` only.
+//! facilities, strangers to each other: [`kv`], [`log`], [`blk`]. `unsafe` lives in `media`, `layout` and `typed` only.
 
 #![warn(missing_docs)]
 // Module headers lead to the private parts that they explain; for readers of the source the links work.
@@ -55,6 +55,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+pub mod blk;
 mod collections;
 mod ground;
 mod heap;

@@ -27,6 +27,7 @@ pages!(
     opening,
     pmem,
     log,
+    blk,
     format,
     design,
     testing,

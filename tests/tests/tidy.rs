@@ -22,7 +22,7 @@ const FLOORS: [&str; 11] = [
     FACILITIES,
 ];
 /// Stands for each of these, which may not import each other either.
-const FACILITIES: &str = "kv, log";
+const FACILITIES: &str = "kv, log, blk";
 /// The floors that may hold `unsafe`: the raw end and the typed end.
 const UNSAFE_FLOORS: [&str; 3] = ["media", "layout", "typed"];
 /// Files may be so long, tests not counted.

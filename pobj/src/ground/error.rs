@@ -74,6 +74,17 @@ pub enum Error {
         /// Offset in bytes from the start of the pool.
         offset: u64,
     },
+    /// The medium does not give bytes of the pool back: a bad block of a disk, a bad line of memory.
+    Unreadable {
+        /// The pool file.
+        path: PathBuf,
+        /// Offset in bytes from the start of the pool of what was to be read.
+        offset: u64,
+        /// How many bytes that were; one of them at least is bad.
+        len: u64,
+        /// The system's own error.
+        source: io::Error,
+    },
     /// The pool holds other types than the program expects. One line for each difference.
     SchemaMismatch {
         /// For example `Account.age: u32 in the pool, u64 in the program`.
@@ -134,6 +145,29 @@ pub enum Error {
         index: u64,
         /// What the collection holds.
         len: u64,
+    },
+    /// An array of blocks has another shape than was asked for.
+    BlockShape {
+        /// The pool file.
+        path: PathBuf,
+        /// `"block size"` or `"number of blocks"`.
+        what: &'static str,
+        /// What was asked for.
+        expected: u64,
+        /// What the array has.
+        found: u64,
+    },
+    /// A buffer is not as long as a block.
+    BufferLen {
+        /// Bytes in a block.
+        expected: u64,
+        /// Bytes in the buffer.
+        found: u64,
+    },
+    /// The block was marked as bad, and has not been written since.
+    BadBlock {
+        /// Its number.
+        number: u64,
     },
     /// A range of bytes is not made of whole, aligned values of the type that it should be seen as.
     Misaligned {
@@ -217,6 +251,12 @@ impl fmt::Display for Error {
                 "the pool's {what} is {found:#x}, this program supports {supported:#x}; use a newer pobj"
             ),
             Self::Corrupt { what, offset } => write!(f, "the file is damaged at offset {offset:#x}: {what}"),
+            Self::Unreadable { path, offset, len, source } => write!(
+                f,
+                "{}: the medium does not give back the {len} bytes at offset {offset:#x}: {source} (restore a copy of the \
+                 file)",
+                path.display()
+            ),
             Self::SchemaMismatch { differences } => {
                 write!(f, "the pool's types are not the program's:")?;
                 for difference in differences {
@@ -266,6 +306,16 @@ impl fmt::Display for Error {
             Self::OutOfRange { index, len } => {
                 write!(f, "place {index} is beyond the end, which is at {len}")
             }
+            Self::BlockShape { path, what, expected, found } => {
+                write!(f, "{}: the {what} is {found}, not {expected} as was asked for", path.display())
+            }
+            Self::BufferLen { expected, found } => {
+                write!(f, "a buffer of {found} bytes for a block of {expected}; it must be exactly as long")
+            }
+            Self::BadBlock { number } => write!(
+                f,
+                "block {number} is marked as bad; write it, or set it to zero, before it is read again"
+            ),
             Self::Misaligned { address, len, size, align } => write!(
                 f,
                 "{len} bytes at address {address:#x} are not whole values of {size} bytes that start at a multiple of \
@@ -287,7 +337,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Unreadable { source, .. } => Some(source),
             Self::Aborted(reason) => Some(reason.as_ref()),
             _ => None,
         }

@@ -64,6 +64,11 @@ pub(crate) trait Blocks: Sync {
 
     /// The same test without the claim: for pointers that do not own.
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
+
+    /// Makes sure that the medium gives these bytes, which are in a known block, before they are looked at.
+    fn show(&self, _addr: u64, _len: u64) -> Result<(), Invalid> {
+        Ok(())
+    }
 }
 
 /// A block that is not a value of one Rust type, with a length and a check of its own.
@@ -270,6 +275,7 @@ impl<'v> Visit<'v> {
         if !first {
             return Ok(());
         }
+        self.blocks.show(addr, len)?;
         // SAFETY: claimed just now, so V1 follows from B1.
         let block = unsafe { View::new(addr, len) };
         let alive = block.u64(0)? != 0;
@@ -294,9 +300,7 @@ impl<'v> Visit<'v> {
     ///
     /// Those of [`own`](Self::own).
     pub fn own_bytes(&mut self, addr: u64, len: u64) -> Result<View<'v>, Invalid> {
-        self.own::<u8>(addr, len)?;
-        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1.
-        Ok(unsafe { View::new(addr, len) })
+        self.own_view::<u8>(addr, len)
     }
 
     /// As [`own`](Self::own), and gives a view of the `count` values at once, which are not checked yet: for a check
@@ -307,9 +311,11 @@ impl<'v> Visit<'v> {
     /// Those of [`own`](Self::own).
     pub fn own_view<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<View<'v>, Invalid> {
         self.own::<T>(addr, count)?;
-        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1; `own` found that the product
-        // does not overflow.
-        Ok(unsafe { View::new(addr, size_of::<T>() as u64 * count) })
+        // `own` found that the product does not overflow.
+        let len = size_of::<T>() as u64 * count;
+        self.blocks.show(addr, len)?;
+        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1.
+        Ok(unsafe { View::new(addr, len) })
     }
 
     /// Claims a block at `addr`, checks it later in the walk, and gives a view of it at once.
@@ -325,6 +331,7 @@ impl<'v> Visit<'v> {
             }
             Err(refused) => self.forgive(addr, B::LEN, refused)?,
         }
+        self.blocks.show(addr, B::LEN)?;
         // SAFETY: the range has just been claimed, or was before, so V1 follows from B1.
         Ok(unsafe { View::new(addr, B::LEN) })
     }
@@ -363,6 +370,7 @@ impl<'v> Visit<'v> {
                 break;
             };
             self.split(&mut job);
+            self.blocks.show(job.addr, job.size * job.count)?;
             prefetch(job.addr);
             self.window[(self.oldest + self.waiting) % WINDOW] = Some(job);
             self.waiting += 1;

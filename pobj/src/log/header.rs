@@ -171,7 +171,7 @@ impl Header {
     pub(super) fn load(media: &dyn Media, writable: bool) -> Result<Self> {
         let file_len = media.len()?;
         let mut bytes = vec![0; file_len.min(AREA) as usize];
-        media.read_checked(0, &mut bytes)?;
+        media.read(0, &mut bytes)?;
         Self::decode(&bytes, &media.path(), file_len, writable)
     }
 

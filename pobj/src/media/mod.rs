@@ -79,10 +79,16 @@ pub trait Media: Send + Sync + std::fmt::Debug {
     /// Fills `into` from `offset`. Reading past the end is an error.
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<()>;
 
-    /// As [`read`](Self::read), by the operating system's own hand where the medium is mapped: a bad place of the medium, or
-    /// an end that another program has cut off, is an error and no `SIGBUS`. For long stretches.
-    fn read_checked(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+    /// As [`read`](Self::read), of what this process wrote not long ago: out of memory where the medium is mapped.
+    fn read_back(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         self.read(offset, into)
+    }
+
+    /// An error if the medium does not give a range back, where bytes are written by stores: there a bad block under one
+    /// would be a signal. Recovery asks before it writes.
+    fn show(&self, offset: u64, len: u64) -> Result<()> {
+        let _ = (offset, len);
+        Ok(())
     }
 
     /// Makes a range quick to write for the first time, where that takes something: mapped, its pages present.
