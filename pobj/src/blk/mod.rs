@@ -27,7 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The file is a pool whose root is the array ([`array`]): each block is an object of the pool, and each change a
+//! The file is a pool whose root is the array ([`mod@array`]): each block is an object of the pool, and each change a
 //! transaction. So it works wherever pools do, in every [`ImageMode`](crate::media::ImageMode), and nothing here is
 //! `unsafe`. What two writes do to two blocks they do at the same time; see [`Pool::share`](crate::Pool::share).
 
