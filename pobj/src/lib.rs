@@ -58,6 +58,7 @@ mod collections;
 mod ground;
 mod heap;
 mod journal;
+pub mod kv;
 pub mod layout;
 pub mod media;
 pub mod pmem;

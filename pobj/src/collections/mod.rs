@@ -15,7 +15,7 @@ mod hash;
 pub mod hash_map;
 pub mod hash_set;
 pub mod list;
-mod pages;
+pub(crate) mod pages;
 pub mod string;
 pub mod vec;
 

@@ -10,21 +10,23 @@
 //!
 //! If bytes break them after all, `get` still ends in bounds: every index goes through a slice.
 
+use std::ops::Range;
+
 use crate::ground::error::{Error, Result};
 use crate::layout::{Invalid, Persistent, View, Visit};
 use crate::tx::Tx;
-use crate::typed::{Links, Node, PBuf};
+use crate::typed::{Links, Node, PBuf, Pair};
 
 /// Bytes in a page: the heap's largest class, so that a page wastes nothing and is not a large object.
 const PAGE_LEN: usize = if cfg!(miri) { 256 } else { 32 << 10 };
 
 /// The type that lies in the pool.
-pub(super) type Table<'p, T> = PBuf<'p, PBuf<'p, T>>;
+pub(crate) type Table<'p, T> = PBuf<'p, PBuf<'p, T>>;
 
 /// A paged sequence. An item's *place* is its page's number shifted left, plus its index in the page; places are not
 /// dense, which costs nothing.
 #[repr(transparent)]
-pub(super) struct Pages<'p, T> {
+pub(crate) struct Pages<'p, T> {
     table: Table<'p, T>,
 }
 
@@ -36,7 +38,7 @@ impl<T> Default for Pages<'_, T> {
 
 impl<T> Pages<'_, T> {
     /// Items in a full page.
-    pub(super) const PER_PAGE: usize = match size_of::<T>() {
+    pub(crate) const PER_PAGE: usize = match size_of::<T>() {
         0 => 1 << 15,
         size if size > PAGE_LEN => 1,
         size => PAGE_LEN / size,
@@ -45,7 +47,7 @@ impl<T> Pages<'_, T> {
     /// Pages whose places fit in 32 bits, less one place.
     const PAGES_MAX: usize = (1 << (32 - Self::SHIFT)) - 1;
 
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { table: PBuf::new() }
     }
 
@@ -56,7 +58,7 @@ impl<T> Pages<'_, T> {
 
     /// The place of the item with this number.
     #[inline]
-    pub(super) fn place_of(number: usize) -> usize {
+    pub(crate) fn place_of(number: usize) -> usize {
         if Self::PER_PAGE.is_power_of_two() {
             return number;
         }
@@ -65,13 +67,13 @@ impl<T> Pages<'_, T> {
 
     /// The number of the item at a place; too large, if no item can be there.
     #[inline]
-    pub(super) fn number_of(place: usize) -> usize {
+    pub(crate) fn number_of(place: usize) -> usize {
         let (page, index) = Self::split(place);
         if index < Self::PER_PAGE { page * Self::PER_PAGE + index } else { usize::MAX }
     }
 
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self.table.as_slice() {
             [] => 0,
             [full @ .., last] => full.len() * Self::PER_PAGE + last.len(),
@@ -79,20 +81,20 @@ impl<T> Pages<'_, T> {
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.table.len() == 0
     }
 
     /// The item at `place`.
     #[inline]
-    pub(super) fn get(&self, place: usize) -> Option<&T> {
+    pub(crate) fn get(&self, place: usize) -> Option<&T> {
         let (page, index) = Self::split(place);
         self.table.as_slice().get(page)?.as_slice().get(index)
     }
 
     /// The item with this number, in the order of iteration.
     #[inline]
-    pub(super) fn nth(&self, number: usize) -> Option<&T> {
+    pub(crate) fn nth(&self, number: usize) -> Option<&T> {
         self.get(Self::place_of(number))
     }
 
@@ -106,7 +108,7 @@ impl<T> Pages<'_, T> {
 impl<'p, T> Pages<'p, T> {
     /// The pages.
     #[inline]
-    pub(super) fn pages(&self) -> &[PBuf<'p, T>] {
+    pub(crate) fn pages(&self) -> &[PBuf<'p, T>] {
         self.table.as_slice()
     }
 }
@@ -114,20 +116,20 @@ impl<'p, T> Pages<'p, T> {
 impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     /// The item at `place`, for changing. It alone is remembered.
     #[inline]
-    pub(super) fn get_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut T> {
         let (page, index) = Self::split(place);
         self.table.inner_range_mut(page, index..index + 1, tx)?.first_mut()
     }
 
     /// As [`nth`](Self::nth), for changing.
     #[inline]
-    pub(super) fn nth_mut(&mut self, number: usize, tx: &Tx<'p>) -> Option<&mut T> {
+    pub(crate) fn nth_mut(&mut self, number: usize, tx: &Tx<'p>) -> Option<&mut T> {
         self.get_mut(Self::place_of(number), tx)
     }
 
     /// A part of the item with this number, for changing; that part alone is remembered.
     #[inline]
-    pub(super) fn nth_part_mut<P>(
+    pub(crate) fn nth_part_mut<P>(
         &mut self,
         number: usize,
         tx: &Tx<'p>,
@@ -137,12 +139,12 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     }
 
     /// All pages, for changing what is in them. The table is remembered.
-    pub(super) fn pages_mut(&mut self, tx: &Tx<'p>) -> std::slice::IterMut<'_, PBuf<'p, T>> {
+    pub(crate) fn pages_mut(&mut self, tx: &Tx<'p>) -> std::slice::IterMut<'_, PBuf<'p, T>> {
         self.table.range_mut(0..self.table.len(), tx).unwrap_or_default().iter_mut()
     }
 
     /// Appends `value` and gives its place.
-    pub(super) fn push(&mut self, tx: &Tx<'p>, value: T) -> Result<usize> {
+    pub(crate) fn push(&mut self, tx: &Tx<'p>, value: T) -> Result<usize> {
         let pages = self.table.len();
         if let Some(last) = pages.checked_sub(1)
             && self.table.as_slice().get(last).is_some_and(|page| page.len() < Self::PER_PAGE)
@@ -170,7 +172,7 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     }
 
     /// Removes the last item.
-    pub(super) fn pop(&mut self, tx: &Tx<'p>) -> Option<T> {
+    pub(crate) fn pop(&mut self, tx: &Tx<'p>) -> Option<T> {
         let last = self.table.len().checked_sub(1)?;
         let page = self.table.get_mut(last, tx)?;
         let value = page.pop();
@@ -181,7 +183,7 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     }
 
     /// Removes the item at `place` and puts the last one there. Gives the item, and the place that the other one left.
-    pub(super) fn swap_remove(&mut self, place: usize, tx: &Tx<'p>) -> Option<(T, Option<usize>)> {
+    pub(crate) fn swap_remove(&mut self, place: usize, tx: &Tx<'p>) -> Option<(T, Option<usize>)> {
         self.get(place)?;
         let last = self.last_place()?;
         let moved = self.pop(tx)?;
@@ -193,12 +195,12 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     }
 
     /// Makes room in the table for `more` items.
-    pub(super) fn reserve(&mut self, tx: &Tx<'p>, more: usize) -> Result<()> {
+    pub(crate) fn reserve(&mut self, tx: &Tx<'p>, more: usize) -> Result<()> {
         self.table.reserve(tx, more.div_ceil(Self::PER_PAGE) as u64)
     }
 
     /// Gives room beyond the items back.
-    pub(super) fn shrink_to_fit(&mut self, tx: &Tx<'p>) -> Result<()> {
+    pub(crate) fn shrink_to_fit(&mut self, tx: &Tx<'p>) -> Result<()> {
         if let Some(last) = self.table.len().checked_sub(1)
             && let Some(page) = self.table.get_mut(last, tx)
         {
@@ -208,36 +210,50 @@ impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
     }
 }
 
+impl<'p, T: Persistent<At<'p> = T>> Pages<'p, T> {
+    /// Bytes of the value of a pair in the item with this number, for changing; they alone are remembered.
+    #[inline]
+    pub(crate) fn pair_value_mut(
+        &mut self,
+        number: usize,
+        range: Range<usize>,
+        tx: &Tx<'p>,
+        part: impl for<'a> FnOnce(&'a T) -> Option<&'a Pair<'p>>,
+    ) -> Option<&mut [u8]> {
+        self.table.pair_value_mut(Self::split(Self::place_of(number)), range, tx, part)
+    }
+}
+
 impl<'p, T: Persistent<At<'p> = T>> Pages<'p, Node<T>> {
     /// The links of the node at `place`, for changing. They alone are remembered.
-    pub(super) fn links_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut Links> {
+    pub(crate) fn links_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut Links> {
         let (page, index) = Self::split(place);
         self.table.links_mut(page, index, tx)
     }
 
     /// The value of the node at `place`, for changing. It alone is remembered.
-    pub(super) fn value_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut T> {
+    pub(crate) fn value_mut(&mut self, place: usize, tx: &Tx<'p>) -> Option<&mut T> {
         let (page, index) = Self::split(place);
         self.table.value_mut(page, index, tx)
     }
 
     /// Takes the value of the node at `place`, which then has none.
-    pub(super) fn vacate(&mut self, place: usize, tx: &Tx<'p>) -> Option<T> {
+    pub(crate) fn vacate(&mut self, place: usize, tx: &Tx<'p>) -> Option<T> {
         let (page, index) = Self::split(place);
         self.table.vacate(page, index, tx)
     }
 
     /// Gives the node at `place` a value; back if it has one.
-    pub(super) fn fill(&mut self, place: usize, tx: &Tx<'p>, generation: u32, value: T) -> Result<(), T> {
+    pub(crate) fn fill(&mut self, place: usize, tx: &Tx<'p>, generation: u32, value: T) -> Result<(), T> {
         let (page, index) = Self::split(place);
         self.table.fill(page, index, tx, generation, value)
     }
 }
 
 /// Numbers of items and places, for a check of the pages in a [`View`].
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// Items in all pages.
-    pub(super) len: u64,
+    pub(crate) len: u64,
     per_page: u64,
     shift: u32,
 }
@@ -245,14 +261,14 @@ pub(super) struct Shape {
 impl Shape {
     /// The page of an item's place, and its index there, if there is such an item.
     #[inline]
-    pub(super) fn split(&self, place: u64) -> Option<(usize, u64)> {
+    pub(crate) fn split(&self, place: u64) -> Option<(usize, u64)> {
         self.number_of(place)?;
         Some(((place >> self.shift) as usize, place & ((1 << self.shift) - 1)))
     }
 
     /// The number of the item at `place`, if there is one.
     #[inline]
-    pub(super) fn number_of(&self, place: u64) -> Option<u64> {
+    pub(crate) fn number_of(&self, place: u64) -> Option<u64> {
         let (page, index) = (place >> self.shift, place & ((1 << self.shift) - 1));
         let number = page * self.per_page + index;
         (index < self.per_page && number < self.len).then_some(number)
@@ -261,7 +277,7 @@ impl Shape {
 
 impl<T: Persistent> Pages<'_, T> {
     /// Claims the table whose sixteen bytes `view` shows, and checks G1 and G2. `each` claims a page and may look at it.
-    pub(super) fn check<'v>(
+    pub(crate) fn check<'v>(
         view: View<'_>,
         visit: &mut Visit<'v>,
         mut each: impl FnMut(View<'v>, &mut Visit<'v>) -> Result<(), Invalid>,

@@ -137,6 +137,13 @@ pub enum Error {
         /// Length of the string in bytes.
         len: u64,
     },
+    /// Bytes in a key-value store are no value of the type that they are asked as.
+    Undecodable {
+        /// The type's name.
+        expected: &'static str,
+        /// How many bytes there are.
+        len: u64,
+    },
     /// The transaction's closure gave up with an error of its own.
     Aborted(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -244,6 +251,10 @@ impl fmt::Display for Error {
             Self::NotCharBoundary { index, len } => write!(
                 f,
                 "byte {index} is not between two characters of a string of {len} bytes (see str::is_char_boundary)"
+            ),
+            Self::Undecodable { expected, len } => write!(
+                f,
+                "{len} bytes in the store are no value of `{expected}`; were they put through another type?"
             ),
             Self::Aborted(reason) => write!(f, "transaction aborted: {reason}"),
         }

@@ -92,6 +92,7 @@ impl<'a> Walk<'a> {
                 }
             }
             (Shape::Primitive(a), Shape::Primitive(b)) if a == b => {}
+            (Shape::Pair, Shape::Pair) => {}
             (Shape::Owned { target: a }, Shape::Owned { target: b })
             | (Shape::Pointer { target: a }, Shape::Pointer { target: b })
             | (Shape::Slice { target: a }, Shape::Slice { target: b })
@@ -177,6 +178,7 @@ impl Shape {
             Self::Phantom { .. } => "a PhantomData".to_owned(),
             Self::Shared { .. } => "a shared pointer".to_owned(),
             Self::Weak { .. } => "a weak pointer".to_owned(),
+            Self::Pair => "a key with its value".to_owned(),
         }
     }
 }

@@ -121,6 +121,7 @@ fn write_shape(out: &mut Vec<u8>, shape: &Shape) {
         Shape::Shared { target } => one(9, target),
         Shape::Weak { target } => one(10, target),
         Shape::Primitive(primitive) => out.extend([0, *primitive as u8]),
+        Shape::Pair => out.push(13),
         Shape::Array { element, count } => {
             one(1, element);
             out.extend(count.to_le_bytes());
@@ -259,6 +260,7 @@ impl<'a> Reader<'a> {
             10 => Shape::Weak { target: self.index()? },
             11 => Shape::Ring { target: self.index()? },
             12 => Shape::Run { element: self.index()?, capacity: self.u64()?, extra: self.u64()? },
+            13 => Shape::Pair,
             other => return self.fail(format!("shape {other} is unknown")),
         })
     }
@@ -315,7 +317,7 @@ fn check_parts(schema: &Schema, ty: &TypeInfo) -> Result<(), String> {
             }
             variants.iter().try_for_each(|variant| within(&variant.fields))
         }
-        Shape::Owned { .. } | Shape::Pointer { .. } => exact(8),
+        Shape::Owned { .. } | Shape::Pointer { .. } | Shape::Pair => exact(8),
         Shape::Shared { .. } | Shape::Weak { .. } => exact(8),
         Shape::Option { inner } => exact(part(*inner).size),
         Shape::Slice { .. } => exact(16),
@@ -346,7 +348,7 @@ impl Shape {
         match self {
             Self::Primitive(_) | Self::Owned { .. } | Self::Pointer { .. } => Vec::new(),
             Self::Slice { .. } | Self::Ring { .. } | Self::Phantom { .. } => Vec::new(),
-            Self::Shared { .. } | Self::Weak { .. } => Vec::new(),
+            Self::Shared { .. } | Self::Weak { .. } | Self::Pair => Vec::new(),
             Self::Array { element, .. } | Self::Run { element, .. } => vec![*element],
             Self::Option { inner } => vec![*inner],
             Self::Struct { fields } => fields.iter().map(|field| field.ty).collect(),

@@ -207,6 +207,9 @@ pub enum Shape {
         /// Type of the value.
         target: TypeIndex,
     },
+    /// 8 bytes: the address of an owned block that begins with the lengths of a key and of a value, each a `u32`, and holds
+    /// the bytes of both behind them.
+    Pair,
     /// No bytes: `PhantomData`.
     Phantom {
         /// The type that it stands for.
@@ -385,6 +388,11 @@ impl SchemaBuilder {
     /// Adds a pointer of 8 bytes to a shared `Target`, which it does not keep alive.
     pub(crate) fn weak<T, Target: Persistent>(&mut self, name: &'static str) -> TypeIndex {
         self.wrapper::<T, Target>(name, |target| Shape::Weak { target })
+    }
+
+    /// Adds an owning pointer of 8 bytes to a block with a key and a value.
+    pub(crate) fn pair<T>(&mut self, name: &'static str) -> TypeIndex {
+        self.add::<T>(name, |_, _| Shape::Pair)
     }
 
     pub(crate) fn primitive<T>(&mut self, primitive: Primitive) -> TypeIndex {

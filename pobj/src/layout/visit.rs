@@ -329,6 +329,13 @@ impl<'v> Visit<'v> {
         Ok(unsafe { View::new(addr, B::LEN) })
     }
 
+    /// The block in `view` has `len` bytes, more than its kind has at least: those behind the view are its own, too.
+    pub(crate) fn extend(&mut self, view: View<'_>, len: u64) -> Result<(), Invalid> {
+        self.blocks.known(view.addr(), len, 1)?;
+        self.found.totals.bytes += len - view.len();
+        Ok(())
+    }
+
     /// Checks everything on the list, and everything that puts on it.
     pub(crate) fn run(&mut self) -> Result<(), Invalid> {
         while self.step()? {}

@@ -223,7 +223,11 @@ impl<'p, T: Persistent<At<'p> = T>> PBuf<'p, T> {
 
     /// Where a part of the value at `index` lies, if all of it lies inside the value.
     #[inline]
-    fn part_addr<P>(&self, index: usize, part: impl for<'a> FnOnce(&'a T) -> Option<&'a P>) -> Option<u64> {
+    pub(super) fn part_addr<P>(
+        &self,
+        index: usize,
+        part: impl for<'a> FnOnce(&'a T) -> Option<&'a P>,
+    ) -> Option<u64> {
         let value = self.as_slice().get(index)?;
         let addr = std::ptr::from_ref(part(value)?).addr();
         let within = addr.checked_sub(std::ptr::from_ref(value).addr())?;
