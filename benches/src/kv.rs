@@ -5,6 +5,7 @@
 //! store: its rows are printed without figures.
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use rand::RngCore;
@@ -140,20 +141,40 @@ impl Records {
         store.put(self.key(index), &self.value(index))
     }
 
-    /// Gets every value, in an order that is random and another than they were put in, and sums their numbers up.
+    /// Gets the values of a range of the lookups, whose order is random and another than that of the puts, and sums the
+    /// numbers in them up.
+    ///
+    /// # Errors
+    ///
+    /// If a record is missing.
+    pub fn get_some(&self, store: &dyn Store, range: Range<usize>) -> Result<u64> {
+        let mut sum = 0u64;
+        for index in &self.lookups[range] {
+            let mut visit = |value: &[u8]| sum = sum.wrapping_add(number_of(value));
+            if !store.get(self.key(*index as usize), &mut visit)? {
+                return Err(format!("record {index} is missing").into());
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Checks what [`get_some`](Self::get_some) gave for all records together.
+    ///
+    /// # Errors
+    ///
+    /// If it is wrong.
+    pub fn check_sum(&self, sum: u64) -> Result<()> {
+        let count = self.count() as u64;
+        if sum == count * count.saturating_sub(1) / 2 { Ok(()) } else { Err("values are wrong".into()) }
+    }
+
+    /// Gets every value, and checks their sum.
     ///
     /// # Errors
     ///
     /// If a record is missing, or the sum is wrong.
     pub fn get_all(&self, store: &dyn Store) -> Result<()> {
-        let mut sum = 0;
-        for index in &self.lookups {
-            if !store.get(self.key(*index as usize), &mut |value| sum += number_of(value))? {
-                return Err(format!("record {index} is missing").into());
-            }
-        }
-        let count = self.count() as u64;
-        if sum == count * count.saturating_sub(1) / 2 { Ok(()) } else { Err("values are wrong".into()) }
+        self.check_sum(self.get_some(store, 0..self.count())?)
     }
 
     /// Checks that the first `count` records are all there is in the store, by their number and by a sample.
