@@ -9,7 +9,7 @@
 //! mean of all puts, growth included. **On files** a store fills its file alone, because threads of its own, and the
 //! system's writing back, would disturb the others: rounds of fills, each store beginning one. The file is then removed
 //! and the file system synced before the next begins. Who needs longer than half a minute has one round. **Durable puts**
-//! take turns again, for nothing of them is left behind.
+//! take turns again, each from a calm file system.
 //!
 //! A figure is the median of the rounds, a ratio the median of the rounds' ratios. **A peer's row has pobj's figure as its
 //! limit: the ratio says how many times faster pobj is.**
@@ -285,13 +285,20 @@ pub fn immediate_rows(bench: &Bench) -> Result<Vec<Row>> {
         let store = (contender.open)(&bench.durable(&format!("kv-{number}")), records.count())?;
         open.push(store.map(|store| (Turns { store, done: AtomicUsize::new(0) }, Pairs::default())));
     }
+    let directory = bench.durable("kv-0");
+    let directory = File::open(directory.parent().ok_or("a file has no directory")?)?;
     // The first round does not count.
     for round in 0..=rounds {
         for step in 0..open.len() {
             let which = (round + step) % open.len();
             let Some((turns, pairs)) = &mut open[which] else { continue };
-            let one = turns.rate(&records, 1, PUTS)?;
-            let many = turns.rate(&records, THREADS, PUTS)?;
+            let (mut many, mut one) = (0.0, 0.0);
+            for threads in if round % 2 == 0 { [1, THREADS] } else { [THREADS, 1] } {
+                // What others have left behind is not this turn's.
+                rustix::fs::syncfs(&directory)?;
+                let rate = turns.rate(&records, threads, PUTS)?;
+                *if threads == 1 { &mut one } else { &mut many } = rate;
+            }
             if round > 0 {
                 pairs.push(many, one);
             }
