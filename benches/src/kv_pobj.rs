@@ -13,9 +13,14 @@ use crate::kv::{Contender, Store, absent};
 pub const MEMORY: &[Contender] =
     &[Contender { name: "hash", open: memory::<Hash> }, Contender { name: "ordered", open: absent }];
 
-/// On a file, without waiting for the medium.
+/// On a file, without waiting for the medium, with a ring of [`RING_LEN`].
 pub const EVENTUAL: &[Contender] =
     &[Contender { name: "hash", open: eventual::<Hash> }, Contender { name: "ordered", open: absent }];
+
+/// As [`EVENTUAL`] with the ring that a pool has by default: each lap of it brings the changed pages of half a ring home,
+/// and puts at random places change a page each.
+pub const EVENTUAL_DEFAULT_RING: &[Contender] =
+    &[Contender { name: "hash, ring 2 MiB", open: eventual_default_ring::<Hash> }];
 
 /// On a file; a put is durable when it returns.
 pub const IMMEDIATE: &[Contender] =
@@ -24,6 +29,8 @@ pub const IMMEDIATE: &[Contender] =
 /// Bytes of a pool in memory for each record, and in any case.
 const RECORD_ROOM: u64 = 256;
 const ROOM: u64 = 16 << 20;
+/// As much as fjall keeps in memory, and an eighth of what it lets its journals grow to, before it writes tables.
+const RING_LEN: u64 = 64 << 20;
 
 fn options<E: Engine>() -> Options<E> {
     pobj::kv::Store::<E>::options()
@@ -36,6 +43,14 @@ fn memory<E: Engine + 'static>(path: &Path, records: usize) -> Result<Option<Box
 }
 
 fn eventual<E: Engine + 'static>(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
+    let options = options::<E>().durability(Durability::Eventual).ring_size(RING_LEN);
+    Ok(Some(Box::new(options.create_store(path)?)))
+}
+
+fn eventual_default_ring<E: Engine + 'static>(
+    path: &Path,
+    _records: usize,
+) -> Result<Option<Box<dyn Store>>> {
     Ok(Some(Box::new(options::<E>().durability(Durability::Eventual).create_store(path)?)))
 }
 
