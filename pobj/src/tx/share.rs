@@ -9,6 +9,7 @@
 //!   words are back.
 //! - Who would close a circle of waiting transactions is told so, whatever it answers is rolled back, and it runs again.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use super::commit::{Committed, add_changes};
 use super::held::{Held, HeldLocks};
-use super::{Fresh, TxCore, Work, running};
+use super::{Fresh, TxCore, Work, commit, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Heap;
 use crate::media::counts_here;
@@ -42,7 +43,12 @@ pub(super) struct Standing {
     scratch: Vec<u64>,
 }
 
+/// So many transactions that might have run alone run beside others before one looks whether there are others. If there are
+/// it costs them a sleep.
+const LONE_EVERY: u32 = 4096;
+
 thread_local! {
+    static LONE: Cell<u32> = const { Cell::new(0) };
     static PARTY: Party = {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
@@ -66,6 +72,40 @@ pub(crate) fn run_shared<T, E: From<Error>>(
         }
     }
     Err(Error::Deadlock.into())
+}
+
+/// Runs `body` once: alone where nobody else is there, which costs less, and beside others otherwise. It waits for one lock at
+/// most, and so never for itself.
+pub(crate) fn run_lone<T, E: From<Error>>(
+    pool: &PoolCore,
+    body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
+) -> Result<Committed<T>, E> {
+    if pool.in_place {
+        return commit::run(pool, body);
+    }
+    pool.check_usable()?;
+    if let Some(tx) = TxCore::try_begin_alone(pool)? {
+        return commit::run_begun(pool, tx, body);
+    }
+    let mut body = Some(body);
+    let committed = run_shared(pool, |tx| match body.take() {
+        Some(body) => body(tx),
+        None => Err(Error::Deadlock.into()),
+    });
+    look_for_others(pool);
+    committed
+}
+
+/// Now and then looks whether others are still there: a session of theirs stays open when they have gone.
+#[inline]
+pub(crate) fn look_for_others(pool: &PoolCore) {
+    let count = LONE.with(|count| {
+        count.set(count.get().wrapping_add(1));
+        count.get()
+    });
+    if count.is_multiple_of(LONE_EVERY) {
+        pool.gate.end_idle_session();
+    }
 }
 
 /// `None` if it was refused a lock and is rolled back.
@@ -119,6 +159,18 @@ impl TxCore {
                 work.standing.seat = Some(seat);
                 work.standing.inside = true;
             })
+        })
+    }
+
+    /// As [`begin`](Self::begin), if nobody else is there.
+    #[inline]
+    fn try_begin_alone(core: &PoolCore) -> Result<Option<Rc<Self>>> {
+        running::try_begin(core, |tx| match core.gate.try_enter_writing() {
+            Some(mut owner) => {
+                let pool = owner.body.take().unwrap_or_else(|| core.body());
+                Ok(Self::prepared(tx, core, pool, |work| work.owner = Some(owner)))
+            }
+            None => Err(tx),
         })
     }
 
