@@ -6,8 +6,9 @@
 //!
 //! [`rows`] holds the rows by theme, each a small function whose documentation says what is measured and what the
 //! limit is. [`mod@bench`] is what they work with, [`report`] what they give back, [`types`] and [`fill`] what is in the
-//! pools, [`bare`] and [`bare_memory`] the operations without pobj, [`peer`] libpmemobj, [`corpus`] text to index, [`counting`]
-//! an allocator that counts. The criterion benches share all of it.
+//! pools, [`bare`] and [`bare_memory`] the operations without pobj, [`peer`] libpmemobj and other stores, [`kv`] what the
+//! key-value rows ([`kv_rows`]) ask of a store, [`corpus`] text to index, [`counting`] an allocator that counts. The
+//! criterion benches share all of it.
 
 pub mod bare;
 pub mod bare_memory;
@@ -15,6 +16,9 @@ pub mod bench;
 pub mod corpus;
 pub mod counting;
 pub mod fill;
+pub mod kv;
+pub mod kv_pobj;
+pub mod kv_rows;
 pub mod peer;
 pub mod report;
 pub mod rows;

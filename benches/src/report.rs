@@ -55,7 +55,7 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// What the design asks for.
     pub budget: Budget,
-    /// Whether it is met; absent without a budget or a figure.
+    /// Whether it is met; absent without a budget, a figure, or the limit that it is judged by.
     pub pass: Option<bool>,
 }
 
@@ -86,7 +86,7 @@ impl Row {
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self.pass = match budget {
-            _ if self.figure.is_nan() => None,
+            _ if self.figure.is_nan() || self.ratio.is_some_and(f64::is_nan) => None,
             Budget::AtMost(most) => Some(self.figure <= most),
             Budget::AtLeast(least) => Some(self.figure >= least),
             Budget::RatioAtMost(most) => self.ratio.map(|ratio| ratio <= most),
@@ -166,6 +166,8 @@ mod tests {
         assert_eq!(row.pass, None);
         assert!(table_line(&row).ends_with("not measured"), "{}", table_line(&row));
         assert!(serde_json::to_value(&row)?["figure"].is_null());
+        let row = Row::new("r", 10.0, "ns").limit(f64::NAN).budget(Budget::RatioAtLeast(2.0));
+        assert_eq!(row.pass, None);
         Ok(())
     }
 

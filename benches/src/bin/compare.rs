@@ -22,7 +22,7 @@ struct Arguments {
     /// Small sizes: a smoke test of seconds, whose figures mean little.
     #[arg(long)]
     quick: bool,
-    /// Only groups of rows whose name contains this (chase, commit, eventual, memory, alloc, open, validate ...).
+    /// Only groups of rows whose name contains this (chase, commit, eventual, memory, alloc, open, validate, kv ...).
     #[arg(long, value_name = "NAME")]
     row: Option<String>,
     /// Where durable files go; by default the system's directory for temporary files.

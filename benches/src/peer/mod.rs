@@ -11,11 +11,15 @@
 //!
 //! **Its fences are counted**, not assumed: the C half stands between libpmemobj and libpmem's functions that fence.
 //! Counting is off while time is taken.
+//!
+//! The peers of the key-value rows are in modules of their own: [`pmemkv`] on persistent memory, [`stores`] on files.
 
 #[cfg(not(has_libpmemobj))]
 mod absent;
 #[cfg(has_libpmemobj)]
 mod libpmemobj;
+pub mod pmemkv;
+pub mod stores;
 
 #[cfg(not(has_libpmemobj))]
 pub use absent::Peer;

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::bench::Bench;
+use crate::kv_rows;
 use crate::report::Row;
 
 pub mod chase;
@@ -55,5 +56,8 @@ pub const ALL: &[Group] = &[
     Group { name: "recovery", run: recover::rows },
     Group { name: "log-append", run: log::append_rows },
     Group { name: "log-walk", run: log::walk_rows },
+    Group { name: "kv-memory", run: kv_rows::memory_rows },
+    Group { name: "kv-eventual", run: kv_rows::eventual_rows },
+    Group { name: "kv-immediate", run: kv_rows::immediate_rows },
     Group { name: "wordindex", run: wordindex::rows },
 ];
