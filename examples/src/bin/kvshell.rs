@@ -64,12 +64,14 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Durability::Immediate => pobj::Durability::Immediate,
         Durability::Eventual => pobj::Durability::Eventual,
     };
+    let words: Vec<_> = arguments.command.into_iter().map(OsString::into_vec).collect();
+    // Before a store is made for a mistake.
+    let command = script::command(&words)?;
     let store = records::open(&arguments.file, Choice { kind: arguments.engine, durability })?;
     let mut session = Session::new(store);
     let (stdin, stdout) = (io::stdin(), io::stdout());
-    let outcome = if !arguments.command.is_empty() {
-        let words: Vec<_> = arguments.command.into_iter().map(OsString::into_vec).collect();
-        script::command(&mut session, &words, &mut BufWriter::new(stdout.lock()), &mut io::stderr())
+    let outcome = if let Some(command) = command {
+        script::one(&mut session, command, &mut BufWriter::new(stdout.lock()), &mut io::stderr())
     } else if stdin.is_terminal() && stdout.is_terminal() {
         session = terminal::run(session, &name(&arguments.file))?;
         Ok(Outcome::Done)

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{BufRead, Write};
 
+use super::command::{self, Command};
 use super::session::{Outcome, Session};
 use super::words::argument;
 use crate::Failure;
@@ -60,19 +61,29 @@ pub fn lines(
     Ok(outcome)
 }
 
-/// Does one command, given as words of a command line.
+/// The command that words of a command line make; `None` if there are no words. No store is needed to find that they make
+/// none.
 ///
 /// # Errors
 ///
-/// Those of [`Session::line`]; also that the command has begun a batch, which could never be committed.
-pub fn command(
+/// What is wrong with them.
+pub fn command(arguments: &[Vec<u8>]) -> Result<Option<Command>, Failure> {
+    let words = arguments.iter().map(|word| argument(word)).collect::<Result<_, _>>()?;
+    Ok(command::parse(words)?)
+}
+
+/// Does one command.
+///
+/// # Errors
+///
+/// Those of [`Session::run`]; also that the command has begun a batch, which could never be committed.
+pub fn one(
     session: &mut Session,
-    arguments: &[Vec<u8>],
+    command: Command,
     output: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<Outcome, Failure> {
-    let words = arguments.iter().map(|word| argument(word)).collect::<Result<_, _>>()?;
-    let outcome = session.words(words, output, complaints)?;
+    let outcome = session.run(command, output, complaints)?;
     end(session)?;
     Ok(outcome)
 }

@@ -59,21 +59,23 @@ impl Session {
         output: &mut dyn Write,
         complaints: &mut dyn Write,
     ) -> Result<Outcome, Failure> {
-        self.words(words(line)?, output, complaints)
+        match command::parse(words(line)?)? {
+            Some(command) => self.run(command, output, complaints),
+            None => Ok(Outcome::Done),
+        }
     }
 
-    /// As [`line`](Self::line), for words.
+    /// Does a command, as [`line`](Self::line) does.
     ///
     /// # Errors
     ///
     /// As [`line`](Self::line).
-    pub fn words(
+    pub fn run(
         &mut self,
-        words: Vec<Bytes>,
+        command: Command,
         output: &mut dyn Write,
         complaints: &mut dyn Write,
     ) -> Result<Outcome, Failure> {
-        let Some(command) = command::parse(words)? else { return Ok(Outcome::Done) };
         let missing = match command {
             Command::Quit => return Ok(Outcome::Quit),
             Command::Delete(keys) => self.delete(keys)?,
@@ -85,7 +87,7 @@ impl Session {
                 None => vec![key],
             },
             other => {
-                self.run(other, output)?;
+                self.simple(other, output)?;
                 Vec::new()
             }
         };
@@ -97,7 +99,7 @@ impl Session {
     }
 
     /// The commands that do not depend on whether a key is there.
-    fn run(&mut self, command: Command, output: &mut dyn Write) -> Result<(), Failure> {
+    fn simple(&mut self, command: Command, output: &mut dyn Write) -> Result<(), Failure> {
         match command {
             Command::Put(key, value) => match &mut self.changes {
                 Some(changes) => drop(changes.insert(key, Some(value))),
