@@ -23,6 +23,7 @@ pages!(
     btree,
     shared,
     companions,
+    kv,
     opening,
     pmem,
     format,

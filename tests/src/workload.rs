@@ -3,6 +3,8 @@
 //! The program uses what the heap has: small blocks in a list, larger ones that fill a run's chunk soon, and blocks of
 //! more than a chunk. Every value is derived from a key, so a lost or foreign byte shows.
 
+pub mod kv;
+
 use pobj::media::{Domain, ImageMode};
 use pobj::{Durability, Options, PBox, Persistent, Pool, Result, Tx};
 

@@ -169,11 +169,11 @@ impl<E: Engine> Store<E> {
     /// thread, [`Error::Poisoned`], [`Error::Forked`]. So for every method.
     #[inline]
     pub fn get<T>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
-        let mut look = Some(look);
-        self.pool.share(|map, tx| match look.take() {
-            Some(look) => map.get_with(key, tx, look),
-            None => Err(Error::Deadlock),
-        })
+        // Beside nobody or other readers a guard costs less than a lock.
+        if let Some(guard) = self.pool.read_if_free()? {
+            return Ok(Map::get(&guard, key, &guard).map(look));
+        }
+        self.pool.share_once(|map, tx| map.get_with(key, tx, look))
     }
 
     /// A copy of the value of `key`.

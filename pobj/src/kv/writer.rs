@@ -35,7 +35,7 @@ pub struct Writer<'s, E: Engine> {
 impl<E: Engine> Writer<'_, E> {
     /// Runs `body` beside others that do so, and again if it was in their way.
     #[inline]
-    fn share<T, X: From<Error>>(
+    pub(super) fn share<T, X: From<Error>>(
         &self,
         mut body: impl for<'p> FnMut(&Map<'p, E>, &Tx<'p>) -> Result<T, X>,
     ) -> Result<T, X> {
@@ -47,16 +47,18 @@ impl<E: Engine> Writer<'_, E> {
         })
     }
 
-    /// As [`share`](Self::share), for what takes one lock: it waits for others and nobody waits for it, so it runs once.
+    /// As [`share`](Self::share), for what takes one lock: it waits for others and nobody waits for it, so it runs once. Where
+    /// nobody else is there it has the pool alone, which costs less.
     #[inline]
     fn once<T, X: From<Error>>(
         &self,
         body: impl for<'p> FnOnce(&Map<'p, E>, &Tx<'p>) -> Result<T, X>,
     ) -> Result<T, X> {
-        let mut body = Some(body);
-        self.share(|map, tx| match body.take() {
-            Some(body) => body(map, tx),
-            None => Err(Error::Deadlock.into()),
+        self.store.pool().share_once(|map, tx| {
+            if let Some(durability) = self.durability {
+                tx.set_durability(durability);
+            }
+            body(map, tx)
         })
     }
 

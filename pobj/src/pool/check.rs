@@ -10,7 +10,13 @@ use crate::layout::visit::{Invalid, Purpose, check_all, keep_points, root_job};
 use crate::media::Image;
 
 fn corrupt(image: &Image) -> impl Fn(Invalid) -> Error {
-    |invalid| Error::corrupt(invalid.what.into_owned(), invalid.addr.wrapping_sub(image.base()))
+    |invalid| match invalid.orders {
+        Some(orders) => {
+            let [found, expected] = *orders;
+            Error::OrderMismatch { found, expected }
+        }
+        None => Error::corrupt(invalid.what.into_owned(), invalid.addr.wrapping_sub(image.base())),
+    }
 }
 
 fn root(image: &Image) -> u64 {

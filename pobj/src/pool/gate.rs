@@ -148,6 +148,31 @@ impl<W: Shareable> Gate<W> {
         }
     }
 
+    /// As [`enter_writing`](Self::enter_writing), if nobody is there. Sharers' state is only read for that.
+    #[inline]
+    pub(crate) fn try_enter_writing(&self) -> Option<Box<W>> {
+        if self.sharing.is_open() {
+            return None;
+        }
+        let owned = self.try_writing();
+        if owned.is_none() {
+            // The attempt may have held the box when somebody else looked for it.
+            self.wake();
+        }
+        owned
+    }
+
+    /// Ends the sharers' session if nobody is inside, so that one who comes alone has the way free. Otherwise the next of
+    /// them opens it again.
+    pub(crate) fn end_idle_session(&self) {
+        let queue = self.lock();
+        if let Some(owned) = self.sharing.close() {
+            self.owned.put(owned);
+        }
+        drop(queue);
+        self.wake();
+    }
+
     #[cold]
     fn wait_writing(&self) -> Box<W> {
         // The attempt that failed may have held the box when somebody else looked for it.
@@ -246,6 +271,17 @@ impl<W: Shareable> Gate<W> {
         if free.is_none() {
             self.wait_reading();
         }
+    }
+
+    /// As [`enter_reading`](Self::enter_reading), if nobody writes or shares. False if somebody does.
+    #[inline]
+    pub(crate) fn try_enter_reading(&self) -> bool {
+        if self.sharing.is_open() || self.before_readers.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
+        let free = self.count_reader();
+        self.wake();
+        free.is_some()
     }
 
     #[cold]

@@ -52,6 +52,31 @@ mod tests {
             self.gate.leave_reading();
         }
 
+        /// As a call that needs one lock: alone if nobody is there, beside others if somebody is.
+        fn lone(&self, seat: usize) {
+            match self.gate.try_enter_writing() {
+                Some(owned) => {
+                    // SAFETY: as above, alone.
+                    owned.data.with_mut(|data| unsafe { *data += 1 });
+                    self.gate.leave_writing(owned);
+                }
+                None => {
+                    self.share(seat);
+                    self.gate.end_idle_session();
+                }
+            }
+        }
+
+        /// As a look at one key.
+        fn look(&self, seat: usize) {
+            if !self.gate.try_enter_reading() {
+                return self.share(seat);
+            }
+            // SAFETY: as above, beside other readers.
+            self.data.with(|data| unsafe { data.read() });
+            self.gate.leave_reading();
+        }
+
         /// Sharers read what is behind the gate and change what lies in the mutex.
         fn share(&self, seat: usize) {
             let seat = self.gate.enter_sharing(seat);
@@ -110,6 +135,13 @@ mod tests {
     #[test]
     fn loom_gate_sharers_and_a_reader() {
         modes(|model| model.share(1), |model| model.share(1), Model::read);
+    }
+
+    #[test]
+    fn loom_gate_who_would_rather_be_alone() {
+        modes(|model| model.lone(0), |model| model.lone(1), |model| model.look(1));
+        modes(|model| model.lone(0), |model| model.look(1), Model::write);
+        modes(|model| model.lone(0), |model| model.share(1), Model::read);
     }
 
     /// A session is left open and taken over, while somebody looks at the owner.

@@ -56,6 +56,12 @@ impl<W: Shareable> Sharing<W> {
         lock(&self.owned.0)
     }
 
+    /// Whether the session is open: soon after, it may not be.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.open.0.load(Ordering::Relaxed)
+    }
+
     /// Counts one more inside, if the session is open.
     #[inline]
     pub(super) fn enter(&self, seat: usize) -> bool {

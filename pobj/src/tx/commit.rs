@@ -30,7 +30,16 @@ pub(crate) fn run<T, E: From<Error>>(
     body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
 ) -> Result<Committed<T>, E> {
     pool.check_usable()?;
-    let tx = TxCore::begin(pool)?;
+    run_begun(pool, TxCore::begin(pool)?, body)
+}
+
+/// Runs `body` in the transaction `tx`, which has the pool alone.
+#[inline]
+pub(super) fn run_begun<T, E: From<Error>>(
+    pool: &PoolCore,
+    tx: Rc<TxCore>,
+    body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
+) -> Result<Committed<T>, E> {
     match catch_unwind(AssertUnwindSafe(|| body(&tx))) {
         Ok(Ok(value)) => match tx.commit(pool) {
             Ok(id) => Ok(Committed { value, id }),

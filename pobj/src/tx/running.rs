@@ -73,6 +73,27 @@ pub(super) fn begin(pool: &PoolBody, start: impl FnOnce(Rc<TxCore>) -> Rc<TxCore
     })
 }
 
+/// As [`begin`], where `start` must not wait: it gives back what it got if it would have to. `None` then.
+#[inline]
+pub(super) fn try_begin(
+    pool: &PoolBody,
+    start: impl FnOnce(Rc<TxCore>) -> Result<Rc<TxCore>, Rc<TxCore>>,
+) -> Result<Option<Rc<TxCore>>> {
+    THREAD.with(|thread| {
+        thread.check_free(pool)?;
+        match start(thread.spare.take().unwrap_or_default()) {
+            Ok(tx) => {
+                thread.running.borrow_mut().push(Rc::clone(&tx));
+                Ok(Some(tx))
+            }
+            Err(spare) => {
+                thread.spare.set(Some(spare));
+                Ok(None)
+            }
+        }
+    })
+}
+
 /// Takes `tx` from what runs, so that its hooks run outside of it, and keeps its memory. Gives back what it had of its
 /// pool. `counts` is what it asked of its medium, if that is known by now.
 #[inline]
@@ -183,6 +204,19 @@ pub(crate) fn begin_reading(pool: &PoolCore) -> Result<()> {
         THREAD.with(|thread| thread.reading.borrow_mut().push((key(pool), 1)));
     }
     Ok(())
+}
+
+/// As [`begin_reading`] with the first guard, if nobody has to be waited for. False if somebody has.
+#[inline]
+pub(crate) fn try_begin_reading(pool: &PoolCore) -> Result<bool> {
+    THREAD.with(|thread| {
+        thread.check_free(pool)?;
+        let free = pool.gate.try_enter_reading();
+        if free {
+            thread.reading.borrow_mut().push((key(pool), 1));
+        }
+        Ok(free)
+    })
 }
 
 /// Counts one read guard less; leaves the gate with the last.

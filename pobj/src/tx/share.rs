@@ -9,6 +9,7 @@
 //!   words are back.
 //! - Who would close a circle of waiting transactions is told so, whatever it answers is rolled back, and it runs again.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use super::commit::{Committed, add_changes};
 use super::held::{Held, HeldLocks};
-use super::{Fresh, TxCore, Work, running};
+use super::{Fresh, TxCore, Work, commit, running};
 use crate::ground::error::{Error, Result};
 use crate::heap::Heap;
 use crate::media::counts_here;
@@ -42,7 +43,12 @@ pub(super) struct Standing {
     scratch: Vec<u64>,
 }
 
+/// So many transactions that might have run alone run beside others before one looks whether there are others. If there are
+/// it costs them a sleep.
+const LONE_EVERY: u32 = 4096;
+
 thread_local! {
+    static LONE: Cell<u32> = const { Cell::new(0) };
     static PARTY: Party = {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
@@ -66,6 +72,40 @@ pub(crate) fn run_shared<T, E: From<Error>>(
         }
     }
     Err(Error::Deadlock.into())
+}
+
+/// Runs `body` once: alone where nobody else is there, which costs less, and beside others otherwise. It waits for one lock at
+/// most, and so never for itself.
+pub(crate) fn run_lone<T, E: From<Error>>(
+    pool: &PoolCore,
+    body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
+) -> Result<Committed<T>, E> {
+    if pool.in_place {
+        return commit::run(pool, body);
+    }
+    pool.check_usable()?;
+    if let Some(tx) = TxCore::try_begin_alone(pool)? {
+        return commit::run_begun(pool, tx, body);
+    }
+    let mut body = Some(body);
+    let committed = run_shared(pool, |tx| match body.take() {
+        Some(body) => body(tx),
+        None => Err(Error::Deadlock.into()),
+    });
+    look_for_others(pool);
+    committed
+}
+
+/// Now and then looks whether others are still there: a session of theirs stays open when they have gone.
+#[inline]
+pub(crate) fn look_for_others(pool: &PoolCore) {
+    let count = LONE.with(|count| {
+        count.set(count.get().wrapping_add(1));
+        count.get()
+    });
+    if count.is_multiple_of(LONE_EVERY) {
+        pool.gate.end_idle_session();
+    }
 }
 
 /// `None` if it was refused a lock and is rolled back.
@@ -122,6 +162,18 @@ impl TxCore {
         })
     }
 
+    /// As [`begin`](Self::begin), if nobody else is there.
+    #[inline]
+    fn try_begin_alone(core: &PoolCore) -> Result<Option<Rc<Self>>> {
+        running::try_begin(core, |tx| match core.gate.try_enter_writing() {
+            Some(mut owner) => {
+                let pool = owner.body.take().unwrap_or_else(|| core.body());
+                Ok(Self::prepared(tx, core, pool, |work| work.owner = Some(owner)))
+            }
+            None => Err(tx),
+        })
+    }
+
     fn is_refused(&self) -> bool {
         self.work.borrow().standing.refused
     }
@@ -151,8 +203,59 @@ impl TxCore {
             return Ok(false);
         }
         held.borrow(claim);
+        held.kept = true;
         work.standing.held.set(held);
         Ok(true)
+    }
+
+    /// As [`borrow`](Self::borrow), shared, for a look that ends with [`end_look`](Self::end_look), and the lock with it.
+    pub(crate) fn begin_look(&self, addr: u64, patience: Patience) -> Result<bool> {
+        let work = &mut *self.work.borrow_mut();
+        let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
+        if !held.is_free_for(Claim::Shared) {
+            return Err(Error::AlreadyBorrowed);
+        }
+        if !self.lock(&mut work.standing, &mut held, Claim::Shared, patience)? {
+            return Ok(false);
+        }
+        held.borrow(Claim::Shared);
+        work.standing.held.set(held);
+        Ok(true)
+    }
+
+    /// Ends a look. The lock goes too, unless it was held before.
+    pub(crate) fn end_look(&self, addr: u64) {
+        if let Ok(mut work) = self.work.try_borrow_mut()
+            && let Some(mut held) = work.standing.held.get(addr)
+        {
+            held.give_back(Claim::Shared);
+            self.set_or_release(&mut work.standing, held);
+        }
+    }
+
+    /// Waits until the lock of the place at `addr` is free, whatever is there by then. It is held until
+    /// [`let_go`](Self::let_go), or to the end of the transaction if it is borrowed before.
+    pub(crate) fn wait_for(&self, addr: u64, claim: Claim) -> Result<()> {
+        let work = &mut *self.work.borrow_mut();
+        let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
+        while !self.lock(&mut work.standing, &mut held, claim, Patience::Endless)? {}
+        Ok(())
+    }
+
+    /// Gives a lock back that was only waited for.
+    pub(crate) fn let_go(&self, addr: u64) {
+        let work = &mut *self.work.borrow_mut();
+        if let Some(held) = work.standing.held.get(addr) {
+            self.set_or_release(&mut work.standing, held);
+        }
+    }
+
+    fn set_or_release(&self, standing: &mut Standing, mut held: Held) {
+        if held.may_go() {
+            held.claim = None;
+            self.pool().locks.release(held.addr, party());
+        }
+        standing.held.set(held);
     }
 
     fn lock(
@@ -190,7 +293,11 @@ impl TxCore {
             return Ok(());
         }
         let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
-        self.lock(&mut work.standing, &mut held, Claim::Exclusive, Patience::Endless).map(drop)
+        held.kept = true;
+        self.lock(&mut work.standing, &mut held, Claim::Exclusive, Patience::Endless)?;
+        // What it holds already, it keeps from now on.
+        work.standing.held.set(held);
+        Ok(())
     }
 
     /// Ends a guard's borrow. The lock stays.

@@ -33,6 +33,15 @@ impl<'g, R: Persistent> ReadGuard<'g, R> {
         Ok(Self { core, addr: core.root_addr(), root: PhantomData, _not_send: StaysOnItsThread::HERE })
     }
 
+    /// As [`new`](Self::new), if nobody has to be waited for and this thread has none.
+    #[inline]
+    pub(super) fn new_if_free(core: &'g PoolCore) -> Result<Option<Self>> {
+        core.check_readable()?;
+        let free = running::try_begin_reading(core)?;
+        let addr = core.root_addr();
+        Ok(free.then_some(Self { core, addr, root: PhantomData, _not_send: StaysOnItsThread::HERE }))
+    }
+
     /// Whether `addr` lies in the pool that this guard is of.
     #[inline]
     pub(super) fn covers(&self, addr: u64) -> bool {

@@ -7,6 +7,7 @@
 use std::ptr::with_exposed_provenance;
 use std::rc::Rc;
 
+use super::ReadGuard;
 use crate::ground::error::{Error, Result};
 use crate::layout::Persistent;
 use crate::pool::Pool;
@@ -65,6 +66,35 @@ impl<R: Persistent> Pool<R> {
         for<'p> R::At<'p>: Sync,
     {
         self.share_root(body)
+    }
+
+    /// As [`try_share`](Self::try_share), for what takes one lock at most: `body` runs once, and alone if nobody is there.
+    #[inline]
+    pub(crate) fn share_once<T, E: From<Error>>(
+        &self,
+        body: impl for<'p> FnOnce(&R::At<'p>, &Tx<'p>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        for<'p> R::At<'p>: Sync,
+    {
+        share::run_lone(&self.core, |core| {
+            let addr = core.pool().root_addr();
+            let tx = Tx::new(Rc::clone(core));
+            // SAFETY: as in `share_root`; a transaction that has the pool alone has it beside nobody (T3).
+            let root = unsafe { &*with_exposed_provenance::<R::At<'_>>(addr as usize) };
+            body(root, &tx)
+        })
+        .map(|committed| committed.value)
+    }
+
+    /// A read guard, if nobody has to be waited for and this thread has none.
+    #[inline]
+    pub(crate) fn read_if_free(&self) -> Result<Option<ReadGuard<'_, R>>> {
+        let guard = ReadGuard::new_if_free(&self.core)?;
+        if guard.is_none() {
+            share::look_for_others(&self.core);
+        }
+        Ok(guard)
     }
 
     fn share_root<T, E: From<Error>>(

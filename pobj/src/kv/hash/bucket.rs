@@ -81,8 +81,12 @@ impl<'p> Bucket<'p> {
         }
         while matches != 0 {
             let place = matches.trailing_zeros() as usize;
-            if self.pairs[place].as_ref().is_some_and(|pair| pair.key() == key) {
-                return Some(place);
+            if let Some(pair) = &self.pairs[place] {
+                // A short value lies in the second line, which the comparison does not need.
+                pair.expect();
+                if pair.key() == key {
+                    return Some(place);
+                }
             }
             matches &= matches - 1;
         }
@@ -110,10 +114,15 @@ impl<'p> Bucket<'p> {
         }
     }
 
-    /// Adds a record. On an error nothing has changed.
+    /// The first place of the bucket's own that is free.
     #[inline]
+    pub(super) fn free(&self) -> Option<usize> {
+        self.pairs.iter().position(Option::is_none)
+    }
+
+    /// Adds a record. On an error nothing has changed.
     pub(super) fn add(&mut self, tx: &Tx<'p>, tag: u32, pair: Pair<'p>) -> Result<()> {
-        match self.pairs.iter().position(Option::is_none) {
+        match self.free() {
             Some(free) => {
                 (self.tags[free], self.pairs[free]) = (tag, Some(pair));
                 Ok(())
