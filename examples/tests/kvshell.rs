@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-const ENGINES: [&str; 1] = ["hash"];
+const ENGINES: [&str; 2] = ["hash", "ordered"];
 
 /// A directory with stores, and the user's state.
 struct Place(TempDir);
@@ -247,6 +247,25 @@ fn files_that_cannot_be_opened_say_why_and_stay() {
     assert_eq!(shell.ask("count\n"), "0\n");
     assert!(place.fails(&["s", "count"], "").contains("open elsewhere"));
     shell.kill();
+}
+
+#[test]
+fn the_engine_is_that_of_the_store() {
+    let place = Place::new();
+    for (engine, other) in [("hash", "ordered"), ("ordered", "hash")] {
+        place.says(&["--engine", engine, engine, "put", "a", "1"], "");
+        assert_eq!(place.says(&["--engine", engine, engine, "get", "a"], ""), "1\n");
+        assert_eq!(place.says(&[engine, "get", "a"], ""), "1\n");
+        let err = place.fails(&["--engine", other, engine, "get", "a"], "");
+        assert!(err.contains(&format!("{engine} is a store with the engine {engine};")), "{err}");
+        assert_eq!(place.says(&[engine, "get", "a"], ""), "1\n");
+    }
+    place.says(&["new"], "put b 2\nput c 3\nput a 1");
+    assert!(place.says(&["new", "stats"], "").starts_with("engine                  ordered\n"));
+    assert_eq!(
+        place.says(&["new"], "scan\nscan b\nscan a c\nscan c a\ncount a c"),
+        "a 1\nb 2\nc 3\nb 2\nc 3\na 1\nb 2\n2\n"
+    );
 }
 
 #[test]
@@ -514,10 +533,15 @@ fn run(kind: Kind, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_hash_store_answers_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
         run(Kind::Hash, &steps);
+    }
+
+    #[test]
+    fn an_ordered_store_answers_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
+        run(Kind::Ordered, &steps);
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use pobj::kv::{Batch, Engine, Hash, Store};
+use pobj::kv::{Batch, Engine, Hash, Ordered, Store};
 use pobj::{Durability, Error, Result, Stats};
 
 use super::command::{Bytes, Range};
@@ -20,12 +20,15 @@ const LOOKS: usize = 200_000;
 pub enum Kind {
     /// In constant time, in no order.
     Hash,
+    /// In the order of their bytes.
+    Ordered,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hash => "hash",
+            Self::Ordered => "ordered",
         })
     }
 }
@@ -34,9 +37,7 @@ impl Kind {
     /// Whether a scan shows the keys in their order.
     #[must_use]
     pub fn keeps_order(self) -> bool {
-        match self {
-            Self::Hash => false,
-        }
+        self == Self::Ordered
     }
 }
 
@@ -161,6 +162,41 @@ impl Ranges for Hash {
     }
 }
 
+impl Ranges for Ordered {
+    const KIND: Kind = Kind::Ordered;
+
+    fn scan(store: &Store<Self>, range: &Range, each: &mut Each<'_>) -> Result<ControlFlow<io::Error>> {
+        match range {
+            Range::All => store.for_each(each),
+            Range::Between(from, None) => store.range(from.., each),
+            Range::Between(from, Some(to)) => store.range(from..to, each),
+            Range::Prefix(prefix) => store.prefix(prefix, each),
+        }
+    }
+
+    fn count(store: &Store<Self>, range: &Range) -> Result<u64> {
+        let count = match range {
+            Range::All => store.count()?,
+            Range::Between(from, None) => store.count_range(from..)?,
+            Range::Between(from, Some(to)) => store.count_range(from..to)?,
+            Range::Prefix(prefix) => store.count_prefix(prefix)?,
+        };
+        Ok(count as u64)
+    }
+
+    fn some_keys(store: &Store<Self>, prefix: &[u8], limit: usize) -> Result<(BTreeSet<Bytes>, bool)> {
+        let mut keys = BTreeSet::new();
+        let flow = store.prefix(prefix, |key, _| match keys.len() {
+            len if len == limit => ControlFlow::Break(()),
+            _ => {
+                keys.insert(key.to_vec());
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok((keys, flow.is_continue()))
+    }
+}
+
 impl<E: Ranges> Records for Store<E> {
     fn kind(&self) -> Kind {
         E::KIND
@@ -241,19 +277,21 @@ pub fn open(path: &Path, choice: Choice) -> std::result::Result<Box<dyn Records>
     Err(Box::new(Unopened::Foreign { path: path.display().to_string() }))
 }
 
-const KINDS: [Kind; 1] = [Kind::Hash];
+const KINDS: [Kind; 2] = [Kind::Ordered, Kind::Hash];
 /// What a new store is made with where nothing was asked for.
-const NEW: Kind = Kind::Hash;
+const NEW: Kind = Kind::Ordered;
 
 fn open_as(path: &Path, kind: Kind, durability: Durability) -> Result<Box<dyn Records>> {
     Ok(match kind {
         Kind::Hash => Box::new(Store::<Hash>::options().durability(durability).open_store(path)?),
+        Kind::Ordered => Box::new(Store::<Ordered>::options().durability(durability).open_store(path)?),
     })
 }
 
 fn create_as(path: &Path, kind: Kind, durability: Durability) -> Result<Box<dyn Records>> {
     Ok(match kind {
         Kind::Hash => Box::new(Store::<Hash>::options().durability(durability).create_store(path)?),
+        Kind::Ordered => Box::new(Store::<Ordered>::options().durability(durability).create_store(path)?),
     })
 }
 

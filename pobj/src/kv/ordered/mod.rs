@@ -36,8 +36,8 @@ use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 
 use super::engine::{Engine, Sealed, Table};
-use crate::collections::btree_map::Path;
 use crate::collections::PBTreeMap;
+use crate::collections::btree_map::Path;
 use crate::ground::error::Result;
 use crate::layout::{Persistent, View, Visit};
 use crate::tx::Tx;
