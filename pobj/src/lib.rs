@@ -45,7 +45,9 @@
 //!
 //! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `pmem` (mapped files with
 //! flush and fence), `layout` (what a persistent type is), `journal` (records and recovery), `heap` (which bytes are in
-//! use), `pool`, `tx`, `typed` (pointers, cells, locks, and the doors to the root), `collections`, `kv` (a key-value store). `unsafe` lives in `media`, `layout` and `typed` only.
+//! use), `pool`, `tx`, `typed` (pointers, cells, locks, and the doors to the root), `collections`; and above them the
+//! facilities, strangers to each other: `kv` (a key-value store) and `log`, which needs no heap. `unsafe` lives in `media`,
+//! `layout` and `typed` only.
 
 #![warn(missing_docs)]
 // Module headers lead to the private parts that they explain; for readers of the source the links work.
@@ -60,6 +62,7 @@ mod heap;
 mod journal;
 pub mod kv;
 pub mod layout;
+pub mod log;
 pub mod media;
 pub mod pmem;
 mod pool;

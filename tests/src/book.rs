@@ -26,6 +26,7 @@ pages!(
     kv,
     opening,
     pmem,
+    log,
     format,
     design,
     testing,

@@ -9,6 +9,7 @@ pub mod commit;
 pub mod eventual;
 pub mod group;
 pub mod heap;
+pub mod log;
 pub mod map;
 pub mod memory;
 pub mod open;
@@ -51,5 +52,7 @@ pub const ALL: &[Group] = &[
     Group { name: "validate-small", run: validate::small_rows },
     Group { name: "validate-dense", run: validate::dense_rows },
     Group { name: "recovery", run: recover::rows },
+    Group { name: "log-append", run: log::append_rows },
+    Group { name: "log-walk", run: log::walk_rows },
     Group { name: "wordindex", run: wordindex::rows },
 ];

@@ -51,6 +51,13 @@ pub enum Error {
         /// What was found instead, in words.
         found: String,
     },
+    /// The file is not a log: its first bytes are not a log's header.
+    NotALog {
+        /// Where the file came from.
+        path: PathBuf,
+        /// What was found instead, in words.
+        found: String,
+    },
     /// The pool was written by a newer or foreign format.
     UnsupportedFormat {
         /// What does not fit, for example `"format version"` or `"incompatible features"`.
@@ -86,6 +93,15 @@ pub enum Error {
         /// The pool's largest permitted length in bytes.
         max_len: u64,
     },
+    /// The log has no room left for the entries; nothing was appended.
+    LogFull {
+        /// Bytes that the entries take in the log, with what frames add.
+        needed: u64,
+        /// Bytes that are left.
+        available: u64,
+    },
+    /// The log was rewound: what was to be read is gone.
+    Rewound,
     /// An earlier write or sync failed, so what is durable is unknown (assumption M5). Reopen the pool to recover.
     Poisoned,
     /// A transaction on this pool is already running on this thread.
@@ -202,11 +218,12 @@ impl fmt::Display for Error {
             Self::NotAPool { path, found } => {
                 write!(f, "{} is not a pobj pool: {found}", path.display())
             }
+            Self::NotALog { path, found } => write!(f, "{} is not a pobj log: {found}", path.display()),
             Self::UnsupportedFormat { what, found, supported } => write!(
                 f,
                 "the pool's {what} is {found:#x}, this program supports {supported:#x}; use a newer pobj"
             ),
-            Self::Corrupt { what, offset } => write!(f, "the pool is damaged at offset {offset:#x}: {what}"),
+            Self::Corrupt { what, offset } => write!(f, "the file is damaged at offset {offset:#x}: {what}"),
             Self::SchemaMismatch { differences } => {
                 write!(f, "the pool's types are not the program's:")?;
                 for difference in differences {
@@ -223,9 +240,15 @@ impl fmt::Display for Error {
                 "the pool is full: {requested} bytes do not fit under its max_size of {max_len} bytes \
                  (free something, or create the pool with a larger max_size)"
             ),
+            Self::LogFull { needed, available } => write!(
+                f,
+                "the log is full: the entries take {needed} bytes and {available} are left (rewind it, or create one with \
+                 a larger capacity)"
+            ),
+            Self::Rewound => write!(f, "the log was rewound, and what was to be read is gone; begin again"),
             Self::Poisoned => write!(
                 f,
-                "an earlier write to the pool failed, so what is durable is unknown; reopen the pool to recover"
+                "an earlier write to the file failed, so what is durable is unknown; reopen it to recover"
             ),
             Self::Nested => write!(
                 f,

@@ -24,25 +24,25 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(super) fn new(txid: u64) -> Self {
+    pub(crate) fn new(txid: u64) -> Self {
         Self { fenced: AtomicU64::new(txid), counts: Totals::default() }
     }
 
     /// Everything up to this transaction is durable. A little older than the truth, perhaps.
     #[inline]
-    pub(super) fn horizon(&self) -> u64 {
+    pub(crate) fn horizon(&self) -> u64 {
         self.fenced.load(Ordering::Relaxed)
     }
 
     /// As [`horizon`](Self::horizon), and what its committer did before is seen.
-    pub(super) fn fenced(&self) -> u64 {
+    pub(crate) fn fenced(&self) -> u64 {
         self.fenced.load(Ordering::Acquire)
     }
 
     /// Returns when everything up to `txid` is durable: the threads that stored it are about to fence. `check` ends the
     /// wait where one of them has failed.
     #[inline]
-    pub(super) fn wait(&self, txid: u64, check: impl Fn() -> Result<()>) -> Result<()> {
+    pub(crate) fn wait(&self, txid: u64, check: impl Fn() -> Result<()>) -> Result<()> {
         let mut looks = 0;
         while self.fenced() < txid {
             check()?;
@@ -61,7 +61,7 @@ impl Chain {
     }
 
     /// Says that `txid` is durable, where there is no chain.
-    pub(super) fn reach(&self, txid: u64) {
+    pub(crate) fn reach(&self, txid: u64) {
         self.fenced.store(txid, Ordering::Release);
     }
 }

@@ -26,6 +26,7 @@ mod spill;
 mod state;
 mod undo;
 
+pub(crate) use chain::Chain;
 pub(crate) use checkpoint::Background;
 pub(crate) use direct::Appender;
 pub(crate) use record::Body;

@@ -153,7 +153,7 @@ pub(crate) fn plausible_len(bytes: &[u8], pool_id: u64) -> Option<usize> {
 
 /// Whether a test has switched the checksum off to see that the crash harness notices.
 #[inline(always)]
-fn planted_bug() -> bool {
+pub(crate) fn planted_bug() -> bool {
     #[cfg(feature = "sim")]
     return crate::media::sim::checksums_skipped();
     #[cfg(not(feature = "sim"))]

@@ -36,7 +36,6 @@ pub use ram::RamMedia;
 
 pub(crate) use counts::{Totals, here as counts_here};
 pub(crate) use dax::{DomainChoice, choose};
-pub(crate) use detect::forced_by_environment;
 pub(crate) use fork::ForkSentinel;
 pub(crate) use handoff::Handoff;
 
@@ -79,6 +78,18 @@ pub trait Media: Send + Sync + std::fmt::Debug {
 
     /// Fills `into` from `offset`. Reading past the end is an error.
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+
+    /// As [`read`](Self::read), by the operating system's own hand where the medium is mapped: a bad place of the medium, or
+    /// an end that another program has cut off, is an error and no `SIGBUS`. For long stretches.
+    fn read_checked(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.read(offset, into)
+    }
+
+    /// Makes a range quick to write for the first time, where that takes something: mapped, its pages present.
+    fn prepare(&self, offset: u64, len: u64) -> Result<()> {
+        let _ = (offset, len);
+        Ok(())
+    }
 
     /// Stores without starting to write back, where stores are how the medium is written; [`flush`](Self::flush) is to
     /// follow. Elsewhere as [`write`](Self::write). For who changes a line several times.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::options::Settings;
 use super::stats::Opened;
 use super::{Parts, PoolCore};
-use crate::ground::error::{Error, Result};
+use crate::ground::error::Result;
+use crate::ground::random::random_u64;
 use crate::heap::Heap;
 use crate::journal;
 use crate::layout::Schema;
@@ -19,11 +20,6 @@ use crate::media::{Image, Media, Placement};
 /// The ring is written in pieces of this length. The page cache keeps such a piece in few large folios, whose dirty
 /// state is cheap to clear: `Eventual` commits store into them while a background sync writes them.
 const PIECE: usize = 1 << 20;
-
-/// Random words from the system: ids, salts.
-pub(super) fn random_u64() -> Result<u64> {
-    getrandom::u64().map_err(|error| Error::io("get random bytes", std::io::Error::from(error)))
-}
 
 impl PoolCore {
     /// Formats a pool on an empty medium. It has no root yet and is not yet published.

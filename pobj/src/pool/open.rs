@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::options::Settings;
 use super::stats::Opened;
-use super::{Parts, PoolCore, check, create::random_u64};
+use super::{Parts, PoolCore, check};
 use crate::ground::error::{Error, Result};
+use crate::ground::random::random_u64;
 use crate::heap::Heap;
 use crate::journal::{self, Place, Recovered};
 use crate::layout::geometry::{CHUNK, Geometry, ROOT_LEN, SUPERBLOCK};

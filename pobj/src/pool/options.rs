@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::ground::error::{Error, Result};
 use crate::journal::Durability;
 use crate::layout::geometry::RING_LEN_MIN;
-use crate::media::{Domain, DomainChoice, ImageMode, forced_by_environment};
+use crate::media::{Domain, DomainChoice, ImageMode};
 
 /// Smallest ring, in bytes.
 const RING_MIN: u64 = RING_LEN_MIN;
@@ -62,11 +62,7 @@ impl Settings {
 
     /// The domain that the caller forces or requires; `POBJ_DOMAIN` forces where the caller does not.
     pub(crate) fn domain_choice(&self) -> Result<DomainChoice> {
-        let mut choice = self.domain;
-        if choice.forced.is_none() {
-            choice.forced = forced_by_environment()?;
-        }
-        Ok(choice)
+        self.domain.or_environment()
     }
 
     /// Rounds the sizes up to what the format needs, or says why they cannot work.

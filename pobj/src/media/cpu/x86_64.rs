@@ -125,10 +125,11 @@ impl Stores {
     /// [`available`](Self::available). Other threads reach the bytes only after a [`fence`] of this one.
     #[inline]
     pub(crate) unsafe fn copy_lines(self, to: *mut u8, from: *const u8, count: usize, backwards: bool) {
-        if count == 1 && self != Self::Temporal {
-            // The record of a small transaction. Here the widths are equally fast, and this one needs no call.
+        if count <= 2 && self != Self::Temporal {
+            // The record of a small transaction. Here the widths are equally fast, and this one needs no call; and what was
+            // put together just now by stores of its width need not reach the cache before it is loaded.
             // SAFETY: the caller's promises; SSE2 is part of x86-64.
-            return unsafe { copy_sse2(to, from, 1, false) };
+            return unsafe { copy_sse2(to, from, count, backwards) };
         }
         match self {
             // SAFETY: the caller's promises are the function's, the width among them.

@@ -32,6 +32,16 @@ pub(crate) struct DomainChoice {
     pub(crate) required: Option<Domain>,
 }
 
+impl DomainChoice {
+    /// The same, with what the environment variable `POBJ_DOMAIN` forces where the caller forces nothing.
+    pub(crate) fn or_environment(mut self) -> Result<Self> {
+        if self.forced.is_none() {
+            self.forced = detect::forced_by_environment()?;
+        }
+        Ok(self)
+    }
+}
+
 /// Chooses between a file behind the page cache and persistent memory.
 pub(crate) fn choose(file: FileMedia, choice: DomainChoice) -> Result<Arc<dyn Media>> {
     let probe = detect::probe(file.file());
@@ -100,6 +110,22 @@ impl Media for DaxMedia {
         // SAFETY: `place` found the whole range inside the mapping of home, which lives as long as `self`; `into` is
         // ordinary memory. Nobody writes other values to these bytes meanwhile (trait contract).
         unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };
+        Ok(())
+    }
+
+    /// By a system call, which meets a bad place of the medium with an error.
+    fn read_checked(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.file.read(offset, into)
+    }
+
+    /// Maps home where no image has.
+    fn prepare(&self, offset: u64, len: u64) -> Result<()> {
+        if self.home.get().is_none() {
+            self.map_home(self.file.len()?)?;
+        }
+        if let Some(home) = self.home.get() {
+            home.populate(offset, len);
+        }
         Ok(())
     }
 

@@ -26,6 +26,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock, fs
 use rustix::io::{Errno, ReadWriteFlags};
 
 use self::naming::Unpublished;
+use self::opening::Claim;
 use super::{Image, ImageMode, Media, Placement, counts, refuse_in_place};
 use crate::ground::error::{Error, Result};
 
@@ -71,13 +72,20 @@ impl FileMedia {
 
     /// Opens the file of a pool for reading and writing and takes it for this handle alone.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let file = opening::open(path.as_ref(), false)?;
+        let file = opening::open(path.as_ref(), Claim::Alone)?;
         Ok(Self::new(file, path.as_ref(), false, None))
     }
 
     /// Opens the file of a pool for reading. Several may do so at once, but not beside a writer.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        let file = opening::open(path.as_ref(), true)?;
+        let file = opening::open(path.as_ref(), Claim::Shared)?;
+        Ok(Self::new(file, path.as_ref(), true, None))
+    }
+
+    /// Opens a file for reading whatever others do with it meanwhile, a writer among them. Only for who takes no byte on
+    /// trust.
+    pub(crate) fn open_beside_writer(path: impl AsRef<Path>) -> Result<Self> {
+        let file = opening::open(path.as_ref(), Claim::None)?;
         Ok(Self::new(file, path.as_ref(), true, None))
     }
 

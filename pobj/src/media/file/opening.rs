@@ -12,12 +12,23 @@ use crate::ground::error::{Error, Result};
 /// How often opening starts over because the path was given to another file meanwhile.
 const OPEN_ATTEMPTS: u32 = 16;
 
+/// What the opener wants of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// To read and write, while nobody else does either.
+    Alone,
+    /// To read, while nobody writes.
+    Shared,
+    /// To read, whoever writes.
+    None,
+}
+
 /// Opens and locks the file that `path` names, links followed.
-pub(super) fn open(path: &Path, read_only: bool) -> Result<File> {
-    let (access, operation) = if read_only {
-        (OFlags::RDONLY, FlockOperation::NonBlockingLockShared)
-    } else {
-        (OFlags::RDWR, FlockOperation::NonBlockingLockExclusive)
+pub(super) fn open(path: &Path, claim: Claim) -> Result<File> {
+    let (access, operation) = match claim {
+        Claim::Alone => (OFlags::RDWR, Some(FlockOperation::NonBlockingLockExclusive)),
+        Claim::Shared => (OFlags::RDONLY, Some(FlockOperation::NonBlockingLockShared)),
+        Claim::None => (OFlags::RDONLY, None),
     };
     // NONBLOCK: should the path become a FIFO between the two tests, opening it must not wait for a peer.
     let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -33,7 +44,9 @@ pub(super) fn open(path: &Path, read_only: bool) -> Result<File> {
         };
         let opened = fstat(&file).map_err(|e| io_error("look at the pool file", path, e))?;
         refuse_irregular(path, opened.st_mode)?;
-        lock(&file, path, operation)?;
+        if let Some(operation) = operation {
+            lock(&file, path, operation)?;
+        }
         let named = named_file(path)?;
         if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) {
             return Ok(file);

@@ -1,0 +1,113 @@
+//! Appending on persistent memory: a place under the lock, everything else beside it.
+//!
+//! Under the lock an append takes its place behind the others, no more. Making the frames, their checksums and their way
+//! to the medium follow outside, at the same time for several appenders, and a fence of the thread that stored them makes
+//! them durable. A fence covers its own thread only, so each appender then waits for the word of the one before it and
+//! gives its own: the chain of fences, as the journal has it.
+//!
+//! A place that is never filled would hold up everybody behind it. So whoever fails to fill it poisons the log, and
+//! [`Place`] does so when it is dropped unfilled.
+
+use super::core::{Batch, Core, Ends};
+use super::frame::{HEAD_LEN, Head, Salt, State, framed_len};
+use super::header::AREA;
+use crate::ground::error::Result;
+
+/// Frames up to this length are put together first, and stored in one go.
+const SMALL: usize = 128;
+const LINE: usize = 64;
+const HEAD: usize = HEAD_LEN as usize;
+
+/// A place in the log that is spoken for.
+struct Place<'c> {
+    core: &'c Core,
+    filled: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.core.poison();
+        }
+    }
+}
+
+impl Core {
+    /// Appends, durable on return. Gives the generation and the offset.
+    #[inline]
+    pub(super) fn append_direct(&self, batch: Batch<'_>) -> Result<(u64, u64)> {
+        // Whatever needs no place is done before the lock: its atomic instruction waits for the last fence to end.
+        let mut frame = [0; SMALL];
+        let small = batch.single().filter(|_| batch.framed <= SMALL as u64);
+        if let Some((entry, _)) = small {
+            frame[HEAD..HEAD + entry.len()].copy_from_slice(entry);
+        }
+        let mut ends = self.lock();
+        self.reserve(&mut ends, batch.framed)?;
+        let (offset, lap) = (ends.end.offset, ends.lap);
+        ends.end = batch.end(ends.end);
+        let mut place = Place { core: self, filled: false };
+        drop(ends);
+        let position = lap.base + offset;
+        let unsettled = position.saturating_sub(self.shown.horizon());
+        match small {
+            Some((entry, hash)) => {
+                let state = State { unsettled, continues: false };
+                let head = Head::new(lap.salt, offset, entry.len(), hash, state);
+                frame[..HEAD].copy_from_slice(&head.encode());
+                self.media.write(AREA + offset, &frame[..batch.framed as usize])?;
+            }
+            None => self.store(batch, lap.salt, offset, unsettled)?,
+        }
+        self.media.fence()?;
+        self.shown.wait(position, || self.check_poison())?;
+        self.shown.reach(position + batch.framed);
+        place.filled = true;
+        Ok((lap.generation, offset))
+    }
+
+    fn store(&self, batch: Batch<'_>, salt: Salt, mut offset: u64, unsettled: u64) -> Result<()> {
+        let first = offset;
+        for (entry, hash, continues) in batch.entries() {
+            let state = State { unsettled: unsettled + (offset - first), continues };
+            let head = Head::new(salt, offset, entry.len(), hash, state);
+            self.store_frame(offset, head, entry)?;
+            offset += framed_len(entry.len() as u64, self.align);
+        }
+        Ok(())
+    }
+
+    /// Stores one frame. Whole lines go past the cache, and none is stored to twice.
+    fn store_frame(&self, offset: u64, head: Head, entry: &[u8]) -> Result<()> {
+        let total = framed_len(entry.len() as u64, self.align) as usize;
+        // The first line holds the head, the last one zeros behind the entry; what is between is stored from where it is.
+        let mut first = [0; LINE];
+        let in_first = (LINE - HEAD).min(entry.len());
+        first[..HEAD].copy_from_slice(&head.encode());
+        first[HEAD..HEAD + in_first].copy_from_slice(&entry[..in_first]);
+        self.media.write(AREA + offset, &first[..total.min(LINE)])?;
+        let rest = &entry[in_first..];
+        let (whole, last) = rest.split_at(rest.len() - rest.len() % LINE);
+        if !whole.is_empty() {
+            self.media.write(AREA + offset + LINE as u64, whole)?;
+        }
+        let padded = total.saturating_sub(LINE + whole.len()).min(LINE);
+        if padded > 0 {
+            let mut tail = [0; LINE];
+            tail[..last.len()].copy_from_slice(last);
+            self.media.write(AREA + offset + (LINE + whole.len()) as u64, &tail[..padded])?;
+        }
+        Ok(())
+    }
+
+    /// Makes the memory ready for frames up to `limit`. Everything before the end is durable then, since appenders who are
+    /// at it need no lock any more. Gives the offset up to which a file's blocks are known to be written, which is
+    /// no farther than before.
+    pub(super) fn prepare_direct(&self, ends: &mut Ends, limit: u64) -> Result<u64> {
+        let from = ends.end.offset;
+        self.media.prepare(AREA + from, limit - from)?;
+        self.shown.wait(ends.position(), || self.check_poison())?;
+        ends.durable = ends.end;
+        Ok(ends.header.written)
+    }
+}
