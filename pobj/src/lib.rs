@@ -46,8 +46,8 @@
 //! Each module imports lower ones only: `ground`, `media` (the seam to what keeps bytes), `pmem` (mapped files with
 //! flush and fence), `layout` (what a persistent type is), `journal` (records and recovery), `heap` (which bytes are in
 //! use), `pool`, `tx`, `typed` (pointers, cells, locks, and the doors to the root), `collections`; and above them the
-//! facilities, strangers to each other: `kv` (a key-value store) and `log`, which needs no heap. `unsafe` lives in `media`,
-//! `layout` and `typed` only.
+//! facilities, strangers to each other: [`blk`] (an array of blocks), [`kv`] (a key-value store) and [`log`], which needs no
+//! heap. `unsafe` lives in `media`, `layout` and `typed` only.
 
 #![warn(missing_docs)]
 // Module headers lead to the private parts that they explain; for readers of the source the links work.
@@ -56,6 +56,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+pub mod blk;
 mod collections;
 mod ground;
 mod heap;

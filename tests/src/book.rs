@@ -26,6 +26,7 @@ pages!(
     kv,
     opening,
     pmem,
+    blk,
     log,
     format,
     design,

@@ -4,6 +4,7 @@
 pub mod bags;
 pub mod board;
 pub mod counting;
+pub mod pairs;
 pub mod zoo;
 
 use std::env;

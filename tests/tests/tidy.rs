@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of `pobj/src`, lowest first. A module imports from lower floors and its own only.
-const FLOORS: [&str; 12] = [
+const FLOORS: [&str; 13] = [
     "ground",
     "media",
     "pmem",
@@ -19,6 +19,7 @@ const FLOORS: [&str; 12] = [
     "tx",
     "typed",
     "collections",
+    "blk",
     "kv",
     "log",
 ];

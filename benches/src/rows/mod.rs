@@ -41,6 +41,7 @@ pub const ALL: &[Group] = &[
     Group { name: "memory-map", run: memory::objects::map_rows },
     Group { name: "memory-undo", run: memory::change::undo_rows },
     Group { name: "memory-share", run: memory::share::rows },
+    Group { name: "memory-blocks", run: memory::blocks::rows },
     Group { name: "memory-checkpoint", run: memory::checkpoint::rows },
     Group { name: "alloc", run: heap::alloc_rows },
     Group { name: "map", run: map::rows },

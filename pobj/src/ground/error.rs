@@ -142,6 +142,29 @@ pub enum Error {
         /// What the collection holds.
         len: u64,
     },
+    /// An array of blocks has another shape than was asked for.
+    BlockShape {
+        /// The pool file.
+        path: PathBuf,
+        /// `"block size"` or `"number of blocks"`.
+        what: &'static str,
+        /// What was asked for.
+        expected: u64,
+        /// What the array has.
+        found: u64,
+    },
+    /// A buffer is not as long as a block.
+    BufferLen {
+        /// Bytes in a block.
+        expected: u64,
+        /// Bytes in the buffer.
+        found: u64,
+    },
+    /// The block was marked as bad, and has not been written since.
+    BadBlock {
+        /// Its number.
+        number: u64,
+    },
     /// A range of bytes is not made of whole, aligned values of the type that it should be seen as.
     Misaligned {
         /// Address of the range's first byte.
@@ -277,6 +300,16 @@ impl fmt::Display for Error {
             Self::OutOfRange { index, len } => {
                 write!(f, "place {index} is beyond the end, which is at {len}")
             }
+            Self::BlockShape { path, what, expected, found } => {
+                write!(f, "{}: the {what} is {found}, not {expected} as was asked for", path.display())
+            }
+            Self::BufferLen { expected, found } => {
+                write!(f, "a buffer of {found} bytes for a block of {expected}; it must be exactly as long")
+            }
+            Self::BadBlock { number } => write!(
+                f,
+                "block {number} is marked as bad; write it, or set it to zero, before it is read again"
+            ),
             Self::Misaligned { address, len, size, align } => write!(
                 f,
                 "{len} bytes at address {address:#x} are not whole values of {size} bytes that start at a multiple of \

@@ -12,7 +12,7 @@ const RING_MIN: u64 = RING_LEN_MIN;
 /// Largest ring, in bytes: it is mirrored in memory.
 const RING_MAX: u64 = 1 << 30;
 /// Largest `max_size`, in bytes.
-const MAX_SIZE_MAX: u64 = 1 << 42;
+pub(crate) const MAX_SIZE_MAX: u64 = 1 << 42;
 const BLOCK: u64 = 4096;
 /// The environment variable that chooses the image.
 const IMAGE_VARIABLE: &str = "POBJ_IMAGE";

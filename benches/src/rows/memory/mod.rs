@@ -19,6 +19,7 @@ use crate::peer::Peer;
 use crate::report::{Budget, Row};
 use crate::timing::{Pairs, nanos};
 
+pub mod blocks;
 pub mod change;
 pub mod checkpoint;
 pub mod objects;
