@@ -564,3 +564,59 @@ fn a_failure_reaches_every_appender() {
         }
     }
 }
+
+/// Several threads append at once, over and over; at every cut each thread's acknowledged entries are there, in order. Catches
+/// an append that is acknowledged before the one in front of it is durable.
+#[test]
+fn appends_of_several_threads_survive_every_cut() {
+    const THREADS: usize = 3;
+    const EACH: usize = 4;
+    for domain in DOMAINS {
+        let (mut cuts, mut states) = (0, 0);
+        for round in 0..12 {
+            let media = SimMedia::with_domain(1 << 20, domain).unwrap();
+            let log = options(8).create_on(Arc::new(media.clone()), CAPACITY).unwrap();
+            let first = media.trace().events().len();
+            std::thread::scope(|scope| {
+                for thread in 0..THREADS {
+                    let (log, media) = (&log, &media);
+                    scope.spawn(move || {
+                        for number in 0..EACH {
+                            log.append(&[thread as u8, number as u8, round]).unwrap();
+                            media.mark((thread * EACH + number) as u64);
+                        }
+                    });
+                }
+            });
+            let trace = media.trace();
+            let mut points = trace.cuts();
+            while let Some(point) = points.next() {
+                if point.index() < first {
+                    continue;
+                }
+                cuts += 1;
+                let mut acknowledged = [0; THREADS];
+                point.marks().for_each(|mark| acknowledged[mark as usize / EACH] = mark as usize % EACH + 1);
+                for choice in point.choices(SAMPLES, round.into()) {
+                    states += 1;
+                    let bytes = media.ram_with_bytes(point.build(&choice));
+                    let log = Options::new().open_on(Arc::new(bytes)).unwrap();
+                    let mut found = [0; THREADS];
+                    for entry in contents(&log).unwrap() {
+                        let count = &mut found[usize::from(entry[0])];
+                        assert_eq!(entry, [entry[0], *count as u8, round]);
+                        *count += 1;
+                    }
+                    let all =
+                        found.iter().zip(acknowledged).all(|(found, acknowledged)| *found >= acknowledged);
+                    assert!(
+                        all,
+                        "{domain}, cut {}: {acknowledged:?} acknowledged, {found:?} there",
+                        point.index()
+                    );
+                }
+            }
+        }
+        println!("{domain}: {cuts} cuts, {states} states of {THREADS} threads, 0 violations");
+    }
+}
