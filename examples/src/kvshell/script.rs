@@ -90,9 +90,7 @@ pub fn one(
 
 fn end(session: &Session) -> Result<(), Failure> {
     match session.batched() {
-        Some(changes) => {
-            Err(format!("the batch was not committed; its {changes} changes are not made").into())
-        }
+        Some(changes) => Err(format!("the batch was not committed; changes given up: {changes}").into()),
         None => Ok(()),
     }
 }

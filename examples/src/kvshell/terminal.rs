@@ -70,7 +70,7 @@ fn converse(
         }
     }
     if let Some(changes) = session.borrow().batched() {
-        eprintln!("kvshell: the batch was not committed; its {changes} changes are not made");
+        eprintln!("kvshell: the batch was not committed; changes given up: {changes}");
     }
     Ok(())
 }

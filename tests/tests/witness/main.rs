@@ -65,7 +65,7 @@ const ROUNDS: u64 = 24;
 const IN_JOURNAL: u64 = 5;
 
 fn fill(options: &Options<Museum<'static>>, path: &Path) -> Pool<Museum<'static>> {
-    let pool = options.create_with(path, |tx| museum::new(tx)).unwrap();
+    let pool = options.create_with(path, museum::new).unwrap();
     for round in 0..ROUNDS {
         pool.write(|museum, tx| museum::round(museum, tx, round)).unwrap();
     }
