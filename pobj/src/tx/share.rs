@@ -45,7 +45,7 @@ pub(super) struct Standing {
 
 /// So many transactions that might have run alone run beside others before one looks whether there are others. If there are
 /// it costs them a sleep.
-const LONE_EVERY: u32 = 4096;
+const LONE_EVERY: u32 = 1024;
 
 thread_local! {
     static LONE: Cell<u32> = const { Cell::new(0) };
