@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::ReadGuard;
-use super::lock_box::LockPlace;
 use super::lock::{Borrow, Locked, patience, persistent_lock};
+use super::lock_box::LockPlace;
 use crate::ground::error::Result;
 use crate::layout::persistent::Member;
 use crate::layout::{Invalid, Persistent, SchemaBuilder, TypeIndex, View, Visit};

@@ -1,8 +1,6 @@
 //! What a caller may ask of an order: [`KeyRange`], ranges of keys; [`Seek`], one record by its place.
 
-use std::ops::{
-    Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive,
-};
+use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 /// A range of keys: `a..b`, `a..=b`, `a..`, `..b`, `..=b` of anything that is bytes, `..` for all keys, or a pair of
 /// [`Bound`]s. One whose ends are in the wrong order is empty.
@@ -93,7 +91,8 @@ impl<K: ?Sized> Copy for Seek<'_, K> {}
 impl<'k> Seek<'k> {
     /// The range of which it is one end, and whether it is the last end.
     pub(super) fn range(self) -> (Bounds<'k>, bool) {
-        let (below, above) = (|end| ((Bound::Unbounded, end), true), |start| ((start, Bound::Unbounded), false));
+        let (below, above) =
+            (|end| ((Bound::Unbounded, end), true), |start| ((start, Bound::Unbounded), false));
         match self {
             Self::First => above(Bound::Unbounded),
             Self::Last => below(Bound::Unbounded),

@@ -36,8 +36,8 @@ use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 
 use super::engine::{Engine, Sealed, Table};
-use crate::collections::btree_map::Path;
 use crate::collections::PBTreeMap;
+use crate::collections::btree_map::Path;
 use crate::ground::error::Result;
 use crate::layout::{Persistent, View, Visit};
 use crate::tx::Tx;
@@ -51,7 +51,8 @@ use order::{Keyed, Probe};
 const PART_MAX: usize = if cfg!(miri) {
     6
 } else if cfg!(feature = "sim") {
-    24
+    // More than a leaf holds, so that branches are taken apart as well.
+    40
 } else {
     4096
 };

@@ -132,12 +132,23 @@ mod tests {
 
     #[test]
     fn heads_are_in_the_order_of_their_keys() {
-        let mut keys: Vec<Vec<u8>> = vec![vec![], vec![0], vec![0; 8], vec![0; 9], vec![255; 8], vec![255; 9]];
-        keys.extend([b"a".to_vec(), b"a\0".to_vec(), b"abcdefgh".to_vec(), b"abcdefgi".to_vec(), b"b".to_vec()]);
+        let mut keys: Vec<Vec<u8>> =
+            vec![vec![], vec![0], vec![0; 8], vec![0; 9], vec![255; 8], vec![255; 9]];
+        keys.extend([
+            b"a".to_vec(),
+            b"a\0".to_vec(),
+            b"abcdefgh".to_vec(),
+            b"abcdefgi".to_vec(),
+            b"b".to_vec(),
+        ]);
         for a in &keys {
             for b in &keys {
                 if Bytewise::head(a) != Bytewise::head(b) {
-                    assert_eq!(Bytewise::head(a).cmp(&Bytewise::head(b)), Bytewise::compare(a, b), "{a:?} {b:?}");
+                    assert_eq!(
+                        Bytewise::head(a).cmp(&Bytewise::head(b)),
+                        Bytewise::compare(a, b),
+                        "{a:?} {b:?}"
+                    );
                 }
             }
         }

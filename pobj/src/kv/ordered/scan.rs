@@ -138,7 +138,9 @@ impl<'p, O: Order> OrderedTable<'p, O> {
 
     /// Number of records in a range, beside a guard: of whole parts, without a look at their records.
     pub(super) fn count_beside<R: Persistent>(&self, bounds: Bounds<'_>, guard: &ReadGuard<'p, R>) -> usize {
-        let Some(Stretch { front, between, back }) = stretch::<O>(self.row.get(guard), bounds) else { return 0 };
+        let Some(Stretch { front, between, back }) = stretch::<O>(self.row.get(guard), bounds) else {
+            return 0;
+        };
         let (start, end) = bounds;
         let front_part = front.map_or_else(|| self.first.get(guard), |entry| entry.part.get(guard));
         let front_end = if back.is_some() { Bound::Unbounded } else { end };

@@ -9,8 +9,8 @@ use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use super::form::{Columns, Form, Header, INNER};
 use super::{LEVELS, NodeBox, NodeMut, NodeRef};
-use crate::typed::StaysOnItsThread;
 use crate::tx::Tx;
+use crate::typed::StaysOnItsThread;
 
 /// One of a node's arrays: the address of its first place. Places are named by index, within the capacity.
 struct Column<T> {
@@ -346,7 +346,8 @@ impl<'p, K, V> NodeBox<'p, K, V> {
         let element = (node.keys.take(0), node.values.take(0));
         tx.core.free(node.addr);
         self.addr = left;
-        let right = Self { addr: right, brand: PhantomData, owns: PhantomData, not_send: StaysOnItsThread::HERE };
+        let right =
+            Self { addr: right, brand: PhantomData, owns: PhantomData, not_send: StaysOnItsThread::HERE };
         Some((element, right))
     }
 
