@@ -336,7 +336,7 @@ fn every_cut_of_a_short_history_is_survived() {
 }
 
 const THREADS: usize = 3;
-const ROUNDS: u64 = if cfg!(debug_assertions) { 10 } else { 20 };
+const ROUNDS: u64 = if cfg!(debug_assertions) { 6 } else { 12 };
 
 fn mark(kind: u64, thread: usize, round: u64) -> u64 {
     kind << 32 | (thread as u64) << 16 | round
@@ -469,7 +469,7 @@ fn threads_and_cuts(mode: Mode) {
         }
         cuts += 1;
         let (floor, ceiling) = (marked(point, ACKNOWLEDGED), marked(point, STARTED));
-        for choice in &point.choices(effort.samples.min(12), effort.seed) {
+        for choice in &point.choices(effort.samples.min(6), effort.seed) {
             let mut bytes = Vec::new();
             point.build_into(choice, &mut bytes);
             states += 1;
