@@ -153,7 +153,7 @@ fn check_places(store: &Store<Ordered>, model: &Model, probes: &[&[u8]]) {
 /// B31, with nothing, one record, and so many that they lie in several parts.
 #[test]
 fn places_and_ranges_have_the_right_ends() {
-    let (media, count) = (media(), if cfg!(miri) { 12 } else { 1500u16 });
+    let (media, count) = (media(), if cfg!(miri) { 12 } else { 700u16 });
     let store = create::<Bytewise>(&media);
     let mut model = Model::new();
     check_places(&store, &model, &[b"", b"a"]);
@@ -167,7 +167,7 @@ fn places_and_ranges_have_the_right_ends() {
         model.insert(key.to_vec(), n.to_le_bytes().to_vec());
     }
     check(&store, &model);
-    let numbers = [0, 1, 2, count - 1, count, count * 2 - 1, count * 2, 600, 601].map(u16::to_be_bytes);
+    let numbers = [0, 1, count - 1, count, count * 2 - 1, count * 2, 601].map(u16::to_be_bytes);
     let probes: Vec<&[u8]> = if cfg!(miri) {
         vec![&numbers[0], &numbers[3], b"zz"]
     } else {
@@ -259,6 +259,32 @@ fn keys_are_any_bytes() {
         assert!(!store.remove(key).unwrap() && !store.exists(key).unwrap());
     }
     check(&reopen(store, &media), &model);
+}
+
+/// Would catch a value that keeps a tail of its predecessor, and blocks that are not given back (B35).
+#[test]
+fn values_are_empty_huge_grow_and_shrink() {
+    let media = media();
+    let store = create::<Bytewise>(&media);
+    let empty = store.stats().heap.live_blocks;
+    let lens: &[usize] =
+        if cfg!(miri) { &[0, 1, 100, 3, 0, 9] } else { &[0, 1, 7, 8, 100, 3_000_000, 99, 129, 0, 70_000, 5] };
+    for (n, len) in lens.iter().enumerate() {
+        let value = bytes(*len, n as u64);
+        assert_eq!(store.put(b"key", &value).unwrap(), n == 0);
+        let filled = store.put_with(b"filled", *len, |bytes| {
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            bytes.copy_from_slice(&value);
+            Ok::<_, Error>(())
+        });
+        assert_eq!(filled.unwrap(), n == 0);
+        let now = store.read().unwrap();
+        assert!(now.range("a"..).all(|(_, found)| found == value) && now.count_range("f".."z") == 2);
+    }
+    let store = reopen(store, &media);
+    assert_eq!(store.get(b"key", |found| found.len()).unwrap(), lens.last().copied());
+    store.clear().unwrap();
+    assert_eq!((store.count().unwrap(), store.stats().heap.live_blocks), (0, empty));
 }
 
 #[derive(Persistent)]
@@ -403,7 +429,7 @@ fn apply<'p>(op: &Op, app: &App<'p>, tx: &Tx<'p>, model: &mut Model) -> Result<(
             assert_eq!(model.remove(&key(*n)).is_some(), removed);
         }
         Op::Row(from, count, puts) => {
-            for n in (*from..).take(usize::from(*count)) {
+            for n in (*from..=u16::MAX).take(usize::from(*count)) {
                 let removed = if *puts {
                     words.put(tx, &key(n), b"row")?;
                     copies.put(tx, &key(n), b"row")?;
