@@ -728,7 +728,8 @@ fn a_damaged_table_is_refused_or_harmless() {
         Ok(store) => {
             opened += 1;
             let now = store.read().unwrap();
-            drop(now.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect::<Vec<_>>());
+            let all: Vec<_> = now.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            assert_eq!(all.len(), now.count());
             drop(now);
             for n in 0..COUNT + 50 {
                 store.remove(&n.to_be_bytes()).unwrap();
@@ -740,6 +741,16 @@ fn a_damaged_table_is_refused_or_harmless() {
     for &at in blocks.iter().rev().take(40) {
         for bad in [u64::MAX, lens + (1 << 40), 0] {
             try_one(at, bad);
+        }
+    }
+    // Counts of parts: rows of an address, one page, a count and no seed.
+    let is_part = |at: usize| word(at + 8) == 1 && (1..100).contains(&word(at + 16)) && word(at + 24) == 0;
+    let rows = (0..whole.len() - 128).step_by(8).filter(|at| (0..4).all(|row| is_part(at + row * 32)));
+    let rows: Vec<usize> = rows.collect();
+    assert!(rows.len() > 30, "{} rows of parts", rows.len());
+    for &at in rows.iter().rev().take(30) {
+        for bad in [0, word(at + 16) + 1, u64::MAX] {
+            try_one(at + 16, bad);
         }
     }
     // Words that look like the pools' addresses and lie near each other are those of buckets.

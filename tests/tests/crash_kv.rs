@@ -334,7 +334,7 @@ fn round(store: &Store<Hash>, thread: usize, number: u64) -> Result<()> {
             &[&[b'r', thread as u8][..], &number.to_le_bytes()].concat(),
             &vec![number as u8; 10 + number as usize],
         )?;
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             tx.remove(&[&[b'r', thread as u8][..], &(number / 2).to_le_bytes()].concat())?;
         }
         Ok(())

@@ -12,7 +12,6 @@
 //!   of a part nobody has that part for changing. A closure that asks for it gets
 //!   [`AlreadyBorrowed`](crate::Error::AlreadyBorrowed).
 
-use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use crate::ground::error::Result;
@@ -93,7 +92,7 @@ pub trait Table<'p>: Persistent<At<'p> = Self> + Default + Sync {
     /// Removes all records.
     fn clear(&self, tx: &Tx<'p>) -> Result<()>;
 
-    /// In which order two keys should be changed, so that transactions that change many do not wait for each other in a
-    /// circle. Keys under one lock are equal.
-    fn lock_order(&self, a: &[u8], b: &[u8]) -> Ordering;
+    /// Sorts changes, given with their keys, so that transactions that make many do not wait for each other in a circle. Those
+    /// of one key stay in their order.
+    fn sort<T>(&self, changes: &mut [(&[u8], T)]);
 }

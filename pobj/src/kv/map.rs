@@ -237,7 +237,7 @@ impl<'p, E: Engine> Map<'p, E> {
     /// As [`put`](Self::put). What was done before the error stays in the transaction: pass it on.
     pub fn apply(&self, tx: &Tx<'p>, batch: &Batch) -> Result<()> {
         let mut changes: Vec<(&[u8], Change<'_>)> = batch.changes().collect();
-        changes.sort_by(|(a, _), (b, _)| self.table.lock_order(a, b));
+        self.table.sort(&mut changes);
         changes.into_iter().try_for_each(|(key, change)| match change {
             Change::Put(value) => self.put(tx, key, value).map(drop),
             Change::Remove => self.remove(key, tx).map(drop),

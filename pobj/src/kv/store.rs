@@ -173,7 +173,11 @@ impl<E: Engine> Store<E> {
         if let Some(guard) = self.pool.read_if_free()? {
             return Ok(Map::get(&guard, key, &guard).map(look));
         }
-        self.pool.share_once(|map, tx| map.get_with(key, tx, look))
+        let mut look = Some(look);
+        let found = self
+            .pool
+            .share_briefly(|map, tx| map.get_with(key, tx, |value| look.take().map(|look| look(value))));
+        found.map(Option::flatten)
     }
 
     /// A copy of the value of `key`.
@@ -257,7 +261,8 @@ impl<E: Engine> Store<E> {
     }
 
     /// Sets the value of `key` to `len` bytes that `fill` writes where they will stay; it finds zeros there. True if the key
-    /// is new.
+    /// is new. `fill` runs before the store is touched, so an error of it changes nothing; it runs again if the transaction
+    /// has to begin again.
     ///
     /// # Errors
     ///
@@ -266,7 +271,7 @@ impl<E: Engine> Store<E> {
         &self,
         key: &[u8],
         len: usize,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), X>,
+        fill: impl FnMut(&mut [u8]) -> Result<(), X>,
     ) -> Result<bool, X> {
         self.writer().put_with(key, len, fill)
     }

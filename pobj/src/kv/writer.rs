@@ -47,14 +47,13 @@ impl<E: Engine> Writer<'_, E> {
         })
     }
 
-    /// As [`share`](Self::share), for what takes one lock: it waits for others and nobody waits for it, so it runs once. Where
-    /// nobody else is there it has the pool alone, which costs less.
+    /// As [`share`](Self::share), for one key: where nobody else is there it has the pool alone, which costs less.
     #[inline]
-    fn once<T, X: From<Error>>(
+    fn one_key<T, X: From<Error>>(
         &self,
-        body: impl for<'p> FnOnce(&Map<'p, E>, &Tx<'p>) -> Result<T, X>,
+        mut body: impl for<'p> FnMut(&Map<'p, E>, &Tx<'p>) -> Result<T, X>,
     ) -> Result<T, X> {
-        self.store.pool().share_once(|map, tx| {
+        self.store.pool().share_briefly(|map, tx| {
             if let Some(durability) = self.durability {
                 tx.set_durability(durability);
             }
@@ -69,7 +68,7 @@ impl<E: Engine> Writer<'_, E> {
     /// As [`Store::put`].
     #[inline]
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<bool> {
-        self.once(|map, tx| map.put(tx, key, value))
+        self.one_key(|map, tx| map.put(tx, key, value))
     }
 
     /// As [`Store::put_with`].
@@ -81,9 +80,9 @@ impl<E: Engine> Writer<'_, E> {
         &self,
         key: &[u8],
         len: usize,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), X>,
+        mut fill: impl FnMut(&mut [u8]) -> Result<(), X>,
     ) -> Result<bool, X> {
-        self.once(|map, tx| map.put_with(tx, key, len, fill))
+        self.one_key(|map, tx| map.put_with(tx, key, len, &mut fill))
     }
 
     /// As [`Store::insert_if_absent`].
@@ -92,7 +91,7 @@ impl<E: Engine> Writer<'_, E> {
     ///
     /// As [`Store::put`].
     pub fn insert_if_absent(&self, key: &[u8], value: &[u8]) -> Result<bool> {
-        self.once(|map, tx| map.insert_if_absent(tx, key, value))
+        self.one_key(|map, tx| map.insert_if_absent(tx, key, value))
     }
 
     /// As [`Store::update`].
@@ -106,7 +105,13 @@ impl<E: Engine> Writer<'_, E> {
         range: impl RangeBounds<usize>,
         change: impl FnOnce(&mut [u8]) -> T,
     ) -> Result<Option<T>> {
-        self.once(|map, tx| map.update(key, range, tx, change))
+        // It is called when all locks are there, so once.
+        let mut change = Some(change);
+        let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
+        let changed = self.one_key(|map, tx| {
+            map.update(key, bounds, tx, |bytes| change.take().map(|change| change(bytes)))
+        });
+        changed.map(Option::flatten)
     }
 
     /// As [`Store::remove`].
@@ -115,7 +120,7 @@ impl<E: Engine> Writer<'_, E> {
     ///
     /// As [`Store::put`].
     pub fn remove(&self, key: &[u8]) -> Result<bool> {
-        self.once(|map, tx| map.remove(key, tx))
+        self.one_key(|map, tx| map.remove(key, tx))
     }
 
     /// As [`Store::apply`].

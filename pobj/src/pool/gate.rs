@@ -31,6 +31,9 @@ use crate::media::Handoff;
 
 /// So many writers may follow one another while readers or sharers wait.
 const TURNS_MAX: u32 = if cfg!(loom) { 1 } else { 16 };
+/// Who would rather not wait tries so often, with so many pauses after each: some microseconds, less than a sleep costs.
+const TRIES: u32 = if cfg!(loom) { 1 } else { 32 };
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 16 };
 /// Those who are let in while they sleep are counted here.
 const GUESTS: usize = 0;
 
@@ -148,18 +151,34 @@ impl<W: Shareable> Gate<W> {
         }
     }
 
-    /// As [`enter_writing`](Self::enter_writing), if nobody is there. Sharers' state is only read for that.
+    /// As [`enter_writing`](Self::enter_writing), if nobody shares or waits, and nobody else stays inside for long.
     #[inline]
     pub(crate) fn try_enter_writing(&self) -> Option<Box<W>> {
-        if self.sharing.is_open() {
-            return None;
+        self.try_for_a_moment(|| {
+            let owned = self.try_writing();
+            if owned.is_none() {
+                // The attempt may have held the box when somebody else looked for it.
+                self.wake();
+            }
+            owned
+        })
+    }
+
+    /// Tries until `attempt` gives something, for about as long as a short transaction takes.
+    #[inline]
+    fn try_for_a_moment<T>(&self, attempt: impl Fn() -> Option<T>) -> Option<T> {
+        for _ in 0..TRIES {
+            if self.sharing.is_open() || self.waiting.load(Ordering::Relaxed) > 0 {
+                return None;
+            }
+            if let Some(result) = attempt() {
+                return Some(result);
+            }
+            for _ in 0..PAUSES {
+                std::hint::spin_loop();
+            }
         }
-        let owned = self.try_writing();
-        if owned.is_none() {
-            // The attempt may have held the box when somebody else looked for it.
-            self.wake();
-        }
-        owned
+        None
     }
 
     /// Ends the sharers' session if nobody is inside, so that one who comes alone has the way free. Otherwise the next of
@@ -273,14 +292,14 @@ impl<W: Shareable> Gate<W> {
         }
     }
 
-    /// As [`enter_reading`](Self::enter_reading), if nobody writes or shares. False if somebody does.
+    /// As [`enter_reading`](Self::enter_reading), if nobody shares or waits, and nobody writes for long. False if somebody does.
     #[inline]
     pub(crate) fn try_enter_reading(&self) -> bool {
-        if self.sharing.is_open() || self.before_readers.load(Ordering::SeqCst) > 0 {
-            return false;
-        }
-        let free = self.count_reader();
-        self.wake();
+        let free = self.try_for_a_moment(|| {
+            let free = self.count_reader();
+            self.wake();
+            free
+        });
         free.is_some()
     }
 

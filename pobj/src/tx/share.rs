@@ -45,7 +45,7 @@ pub(super) struct Standing {
 
 /// So many transactions that might have run alone run beside others before one looks whether there are others. If there are
 /// it costs them a sleep.
-const LONE_EVERY: u32 = 4096;
+const LONE_EVERY: u32 = 1024;
 
 thread_local! {
     static LONE: Cell<u32> = const { Cell::new(0) };
@@ -74,24 +74,19 @@ pub(crate) fn run_shared<T, E: From<Error>>(
     Err(Error::Deadlock.into())
 }
 
-/// Runs `body` once: alone where nobody else is there, which costs less, and beside others otherwise. It waits for one lock at
-/// most, and so never for itself.
+/// As [`run_shared`], for a short transaction: alone where nobody else is there, which costs less.
 pub(crate) fn run_lone<T, E: From<Error>>(
     pool: &PoolCore,
-    body: impl FnOnce(&Rc<TxCore>) -> Result<T, E>,
+    mut body: impl FnMut(&Rc<TxCore>) -> Result<T, E>,
 ) -> Result<Committed<T>, E> {
     if pool.in_place {
         return commit::run(pool, body);
     }
     pool.check_usable()?;
     if let Some(tx) = TxCore::try_begin_alone(pool)? {
-        return commit::run_begun(pool, tx, body);
+        return commit::run_begun(pool, tx, |tx| body(tx));
     }
-    let mut body = Some(body);
-    let committed = run_shared(pool, |tx| match body.take() {
-        Some(body) => body(tx),
-        None => Err(Error::Deadlock.into()),
-    });
+    let committed = run_shared(pool, body);
     look_for_others(pool);
     committed
 }

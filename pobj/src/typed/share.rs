@@ -68,11 +68,11 @@ impl<R: Persistent> Pool<R> {
         self.share_root(body)
     }
 
-    /// As [`try_share`](Self::try_share), for what takes one lock at most: `body` runs once, and alone if nobody is there.
+    /// As [`try_share`](Self::try_share), for what is short: alone if nobody else is there.
     #[inline]
-    pub(crate) fn share_once<T, E: From<Error>>(
+    pub(crate) fn share_briefly<T, E: From<Error>>(
         &self,
-        body: impl for<'p> FnOnce(&R::At<'p>, &Tx<'p>) -> Result<T, E>,
+        mut body: impl for<'p> FnMut(&R::At<'p>, &Tx<'p>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         for<'p> R::At<'p>: Sync,

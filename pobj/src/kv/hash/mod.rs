@@ -8,7 +8,6 @@ mod bucket;
 mod check;
 mod part;
 
-use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use super::engine::{Engine, Sealed, Table};
@@ -201,8 +200,7 @@ impl<'p> Table<'p> for HashTable<'p> {
         })
     }
 
-    fn lock_order(&self, a: &[u8], b: &[u8]) -> Ordering {
-        let number = |key| self.part(key).1.map(|hash| self.number(hash));
-        number(a).cmp(&number(b))
+    fn sort<T>(&self, changes: &mut [(&[u8], T)]) {
+        changes.sort_by_cached_key(|(key, _)| self.part(key).1.map(|hash| self.number(hash)));
     }
 }
