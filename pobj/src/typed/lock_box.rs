@@ -139,3 +139,176 @@ unsafe impl<'p, T: Persistent> Persistent for LockBox<'p, T> {
         visit.own::<PRwLock<'p, T>>(view.u64(0)?, 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Would catch a directory that stays locked after a look, also after one that panics; a value that is freed while another
+    //! transaction holds it; a lock that was only waited for and is kept, or one that was borrowed and is not.
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::super::{PBuf, persistent_struct};
+    use super::*;
+    use crate::ground::error::Error;
+    use crate::layout::{View, Visit};
+    use crate::media::RamMedia;
+    use crate::{Durability, Pool};
+
+    type Row<'p> = PBuf<'p, LockBox<'p, PBuf<'p, u64>>>;
+
+    #[repr(C)]
+    #[derive(Default)]
+    struct Root<'p> {
+        row: PRwLock<'p, Row<'p>>,
+    }
+
+    persistent_struct! {
+        impl['p] Root['p] called "Root"[];
+        at<'q> = Root<'q>;
+        fields { row: PRwLock<'p, Row<'p>> }
+        check = |view: View<'_>, visit: &mut Visit<'_>| {
+            Root::MEMBERS.iter().try_for_each(|member| member.validate(view, visit))
+        };
+    }
+
+    fn add<'p>(root: &Root<'p>, tx: &Tx<'p>, number: u64) -> Result<()> {
+        let mut numbers = PBuf::new();
+        numbers.push(tx, number)?;
+        let owner = LockBox::new(tx, numbers)?;
+        root.row.write(tx)?.push(tx, owner)
+    }
+
+    fn pool() -> (Arc<RamMedia>, Pool<Root<'static>>) {
+        let media = Arc::new(RamMedia::new(1 << 20).unwrap());
+        let options = Pool::<Root<'_>>::options().max_size(1 << 20).size(128 << 10).ring_size(64 << 10);
+        let options = options.durability(Durability::Eventual);
+        let pool = options.create_on(media.clone(), |_| Ok(Root::default())).unwrap();
+        pool.share(|root, tx| (0..3).try_for_each(|n| add(root, tx, n))).unwrap();
+        (media, pool)
+    }
+
+    /// The guard of the value at `index`, which does not hold the row.
+    fn guard<'a, 'p>(
+        root: &Root<'p>,
+        tx: &'a Tx<'p>,
+        index: usize,
+    ) -> Result<Option<PRwLockWriteGuard<'a, 'p, PBuf<'p, u64>>>> {
+        let found =
+            root.row.peek(tx, true, |row| row.as_slice().get(index).map(|owner| owner.try_write(tx)))?;
+        found.flatten().transpose().map(Option::flatten)
+    }
+
+    #[test]
+    fn a_guard_outlives_its_owner_in_one_transaction() {
+        let (media, pool) = pool();
+        let blocks = pool.stats().heap.live_blocks;
+        for alone in [false, true] {
+            let body = |root: &Root<'_>, tx: &Tx<'_>| {
+                let mut first = guard(root, tx, 0)?.ok_or(Error::Deadlock)?;
+                drop(root.row.write(tx)?.swap_remove(0, tx));
+                first.push(tx, 7)?;
+                assert_eq!(first.as_slice().last(), Some(&7));
+                assert!(matches!(guard(root, tx, 0), Ok(Some(_))), "another one is there now");
+                Err::<(), _>(Error::abort("no"))
+            };
+            let outcome = if alone { pool.write(|root, tx| body(root, tx)) } else { pool.share(body) };
+            assert!(matches!(outcome, Err(Error::Aborted(_))), "{outcome:?}");
+        }
+        pool.share(|root, tx| {
+            let first = guard(root, tx, 0)?;
+            drop(root.row.write(tx)?.swap_remove(0, tx));
+            assert_eq!(first.map(|first| first.as_slice().to_vec()), Some(vec![0]));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(pool.stats().heap.live_blocks, blocks - 2);
+        pool.close().unwrap();
+        let pool = Pool::<Root<'_>>::options().validation_threads(1).open_on(media).unwrap();
+        let root = pool.read();
+        let left: Vec<u64> =
+            root.row.get(&root).as_slice().iter().map(|owner| owner.get(&root).as_slice()[0]).collect();
+        assert_eq!(left, [2, 1]);
+    }
+
+    #[test]
+    fn who_drops_an_owner_waits_for_those_who_hold_the_value() {
+        let (_, pool) = pool();
+        let (held, hears) = channel();
+        std::thread::scope(|scope| {
+            let pool = &pool;
+            scope.spawn(move || {
+                pool.share(|root, tx| {
+                    let mut first = guard(root, tx, 0)?.ok_or(Error::Deadlock)?;
+                    held.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(if cfg!(miri) { 1 } else { 100 }));
+                    // The row is free for the other one, the block is not.
+                    first.push(tx, 8)?;
+                    assert_eq!(first.as_slice(), [0, 8]);
+                    Ok(())
+                })
+                .unwrap();
+            });
+            hears.recv().unwrap();
+            pool.share(|root, tx| {
+                root.row.write(tx)?.swap_remove(0, tx);
+                Ok(())
+            })
+            .unwrap();
+            // What took its place may have its block.
+            pool.share(|root, tx| add(root, tx, 9)).unwrap();
+        });
+        let root = pool.read();
+        let left: Vec<u64> =
+            root.row.get(&root).as_slice().iter().map(|owner| owner.get(&root).as_slice()[0]).collect();
+        assert_eq!(left, [2, 1, 9]);
+    }
+
+    #[test]
+    fn a_look_leaves_no_lock_and_a_guard_does() {
+        let (_, pool) = pool();
+        let others = |what: &str, row_is_free: bool, first_is_free: bool| {
+            std::thread::scope(|scope| {
+                let outcome = scope.spawn(|| {
+                    pool.share(|root, tx| {
+                        let row = root.row.try_write(tx)?.is_some();
+                        Ok((row, row && guard(root, tx, 0)?.is_some()))
+                    })
+                });
+                let outcome = outcome.join().unwrap().unwrap();
+                assert_eq!(outcome, (row_is_free, row_is_free && first_is_free), "{what}");
+            });
+        };
+        pool.share(|root, tx| {
+            assert_eq!(root.row.peek(tx, true, |row| row.len())?, Some(3));
+            others("after a look", true, true);
+            drop(guard(root, tx, 0)?);
+            others("with a value", true, false);
+            let broken = catch_unwind(AssertUnwindSafe(|| root.row.peek(tx, true, |_| panic!("boom"))));
+            assert!(broken.is_err());
+            others("after a panic", true, false);
+            drop(root.row.read(tx)?);
+            root.row.peek(tx, true, |_| ())?;
+            others("with the row", false, false);
+            Ok(())
+        })
+        .unwrap();
+        pool.share(|root, tx| {
+            let place = root.row.peek(tx, true, |row| row.as_slice()[0].place())?.ok_or(Error::Deadlock)?;
+            place.wait_to_write(tx)?;
+            others("while it waits", true, false);
+            place.let_go(tx);
+            others("after a wait", true, true);
+            place.wait_to_write(tx)?;
+            drop(guard(root, tx, 0)?);
+            place.let_go(tx);
+            others("after a wait and a guard", true, false);
+            let row = root.row.write(tx)?;
+            assert!(matches!(root.row.peek(tx, true, |_| ()), Err(Error::AlreadyBorrowed)));
+            drop(row);
+            Ok(())
+        })
+        .unwrap();
+    }
+}

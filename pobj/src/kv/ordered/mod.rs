@@ -50,7 +50,8 @@ use order::{Keyed, Probe};
 const PART_MAX: usize = if cfg!(miri) {
     6
 } else if cfg!(feature = "sim") {
-    24
+    // More than a leaf holds, so that branches are taken apart as well.
+    40
 } else {
     4096
 };
