@@ -69,7 +69,7 @@ fn entries_come_back_byte_for_byte() {
         assert!(positions.is_sorted() && positions[0].offset() == 0);
         assert_eq!(contents(&log), entries);
         let sum = entries.iter().map(|entry| entry.len() as u64).sum::<u64>();
-        assert_eq!((log.count(), log.len(), log.is_empty()), (17, sum, false));
+        assert_eq!((log.count(), log.tell(), log.is_empty()), (17, sum, false));
         let checked = log.check().unwrap();
         assert_eq!((checked.entries, checked.bytes), (17, sum));
         for (at, position) in positions.iter().enumerate() {
@@ -81,7 +81,7 @@ fn entries_come_back_byte_for_byte() {
         log.close().unwrap();
         let log = open();
         assert_eq!(contents(&log), entries);
-        assert_eq!((log.count(), log.len()), (17, sum));
+        assert_eq!((log.count(), log.tell()), (17, sum));
         log.append(b"more").unwrap();
         drop(log);
         assert_eq!(contents(&open()).last().unwrap(), b"more");
@@ -242,7 +242,7 @@ fn rewind_empties_and_old_positions_say_so() {
         let before = log.end();
         log.append(b"older").unwrap();
         log.rewind().unwrap();
-        assert!(log.is_empty() && log.len() == 0 && contents(&log).is_empty());
+        assert!(log.is_empty() && log.tell() == 0 && contents(&log).is_empty());
         assert!(matches!(log.entries_from(old), Err(Error::Rewound)));
         // Exactly over the old frames.
         let new = log.append(b"new").unwrap();
@@ -510,7 +510,9 @@ fn a_file_cut_under_a_reader_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.log");
         let log = Options::new().force_domain(domain).create(&path, 2 << 20).unwrap();
-        (0..20).for_each(|at| drop(log.append(&bytes(at, 50_000)).unwrap()));
+        for at in 0..20 {
+            log.append(&bytes(at, 50_000)).unwrap();
+        }
         let mut outside = Log::open_read_only(&path).unwrap();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100_000).unwrap();
         assert!(log.entries().any(|entry| matches!(entry, Err(Error::Io { .. }))), "{domain}");
@@ -631,7 +633,7 @@ fn compare(domain: Domain, align: u64, ops: &[Op]) {
                 }
                 log = options.open_on(Arc::new(media.clone())).unwrap();
                 assert_eq!(contents(&log), model);
-                assert_eq!(log.len(), model.iter().map(|entry| entry.len() as u64).sum::<u64>());
+                assert_eq!(log.tell(), model.iter().map(|entry| entry.len() as u64).sum::<u64>());
                 log.check().unwrap();
                 continue;
             }
@@ -682,7 +684,9 @@ proptest! {
 fn sample(closed: bool) -> (RamMedia, Vec<Vec<u8>>, std::ops::Range<usize>) {
     let media = ram(Domain::Page);
     let log = create_on(&media, 16 * KIB);
-    (0..40).for_each(|at| drop(log.append(&bytes(at, 100)).unwrap()));
+    for at in 0..40 {
+        log.append(&bytes(at, 100)).unwrap();
+    }
     log.rewind().unwrap();
     let (mut model, mut last) = (Vec::new(), 0);
     for at in 0..12 {

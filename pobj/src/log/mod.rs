@@ -18,7 +18,7 @@
 //!     let (position, bytes) = entry?;
 //!     println!("{}: {}", position.offset(), bytes.escape_ascii());
 //! }
-//! assert_eq!((log.count(), log.len()), (3, 25));
+//! assert_eq!((log.count(), log.tell()), (3, 25));
 //! # Ok::<(), pobj::Error>(())
 //! ```
 //!
@@ -166,10 +166,10 @@ impl Log {
         longest(self.core.capacity - self.core.lock().end.offset)
     }
 
-    /// Bytes that were appended since the log was made or rewound: libpmemlog's `tell`. Counts appends of other threads that are
+    /// Bytes that were appended since the log was made or rewound, without what frames add. Counts appends of other threads that are
     /// about to return.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn tell(&self) -> u64 {
         self.core.lock().end.bytes
     }
 
@@ -296,7 +296,7 @@ impl Log {
     /// [`Error::Corrupt`] with the offset of an entry whose checksum does not fit; [`Error::Rewound`] if the log was rewound
     /// meanwhile; [`Error::Io`].
     pub fn walk<B>(&self, chunk: usize, each: impl FnMut(&[u8]) -> ControlFlow<B>) -> Result<ControlFlow<B>> {
-        let len = if chunk == 0 { self.len() } else { 0 };
+        let len = if chunk == 0 { self.tell() } else { 0 };
         self.entries().walk(chunk, len, each)
     }
 
