@@ -13,6 +13,7 @@ use std::mem::offset_of;
 use crate::collections::PVec;
 use crate::ground::error::{Error, Result};
 use crate::layout::{Invalid, View, Visit};
+use crate::pool::PoolBody;
 use crate::tx::Tx;
 use crate::typed::{PBuf, PRwLock, persistent_struct};
 
@@ -72,13 +73,28 @@ impl<'p> Slot<'p> {
         }
     }
 
+    /// An error if the medium does not give the block back.
+    #[inline]
+    fn show(&self, pool: &PoolBody) -> Result<()> {
+        pool.show(self.data.as_ptr().addr() as u64, self.data.len() as u64)
+    }
+
     /// Copies the bytes from `start` on. `number` and `block_size` are the block's.
-    pub(super) fn read(&self, number: u64, block_size: usize, start: usize, into: &mut [u8]) -> Result<()> {
+    pub(super) fn read(
+        &self,
+        pool: &PoolBody,
+        (number, block_size): (u64, usize),
+        start: usize,
+        into: &mut [u8],
+    ) -> Result<()> {
         match self.state() {
             State::Bad => return Err(Error::BadBlock { number }),
             State::Zero => into.fill(0),
             State::Written => match self.data.get(start..start + into.len()) {
-                Some(bytes) if self.data.len() == block_size => into.copy_from_slice(bytes),
+                Some(bytes) if self.data.len() == block_size => {
+                    self.show(pool)?;
+                    into.copy_from_slice(bytes);
+                }
                 // Validation refuses such a file.
                 _ => return Err(Error::corrupt(format!("block {number} is not a block long"), 0)),
             },
@@ -88,9 +104,9 @@ impl<'p> Slot<'p> {
 
     /// Replaces the block's bytes.
     ///
-    /// On a private image over what is there: then the record has only the words that differ. On an image in place a new
-    /// block costs less, because it has no old bytes that must be durable first; where there is no room for one, the old
-    /// one will do. So a block that has its memory can be written in a full pool.
+    /// On a private image over what is there; the record has the words that differ, or the whole block where that is less
+    /// work. On an image in place a new block costs less, because it has no old bytes that must be durable first; where
+    /// there is no room for one, the old one will do. So a block that has its memory can be written in a full pool.
     fn write(&mut self, tx: &Tx<'p>, bytes: &[u8]) -> Result<()> {
         self.state = GOOD;
         let fits = self.data.len() == bytes.len();
@@ -104,6 +120,10 @@ impl<'p> Slot<'p> {
                 Err(error) => return Err(error),
             }
         }
+        self.show(tx.core.pool())?;
+        if mostly_differ(&self.data, bytes) {
+            return self.data.assign(tx, bytes);
+        }
         self.data.slice_mut(.., tx)?.copy_from_slice(bytes);
         Ok(())
     }
@@ -115,9 +135,18 @@ impl<'p> Slot<'p> {
             whole[start..start + bytes.len()].copy_from_slice(bytes);
             return self.write(tx, &whole);
         }
+        self.show(tx.core.pool())?;
         self.data.slice_mut(start..start + bytes.len(), tx)?.copy_from_slice(bytes);
         Ok(())
     }
+}
+
+/// Whether most of two blocks differs, judged by one byte of each cache line: then finding the words that do takes more
+/// time than writing all of them.
+fn mostly_differ(old: &[u8], new: &[u8]) -> bool {
+    const LINE: usize = 64;
+    let lines = old.iter().step_by(LINE).zip(new.iter().step_by(LINE));
+    lines.filter(|(old, new)| old != new).count() > old.len() / LINE / 2
 }
 
 /// The root of a pool of blocks.

@@ -27,7 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The file is a pool whose root is the array ([`array`]): each block is an object of the pool, and each change a
+//! The file is a pool whose root is the array ([`mod@array`]): each block is an object of the pool, and each change a
 //! transaction. So it works wherever pools do, in every [`ImageMode`](crate::media::ImageMode), and nothing here is
 //! `unsafe`. What two writes do to two blocks they do at the same time; see [`Pool::share`](crate::Pool::share).
 
@@ -164,8 +164,8 @@ impl Blocks {
     ///
     /// # Errors
     ///
-    /// [`BadBlock`](Error::BadBlock) after [`set_error`](Self::set_error); [`OutOfRange`](Error::OutOfRange),
-    /// [`BufferLen`](Error::BufferLen). On an error `into` is unchanged.
+    /// [`BadBlock`](Error::BadBlock) after [`set_error`](Self::set_error); [`Unreadable`](Error::Unreadable) if the medium
+    /// does not give the block back; [`OutOfRange`](Error::OutOfRange), [`BufferLen`](Error::BufferLen). On an error `into` is unchanged.
     pub fn read(&self, number: u64, into: &mut [u8]) -> Result<()> {
         self.check_len(into.len())?;
         self.read_part(number, 0, into)
@@ -176,7 +176,8 @@ impl Blocks {
     /// # Errors
     ///
     /// [`OutOfRange`](Error::OutOfRange), [`BufferLen`](Error::BufferLen); [`PoolFull`](Error::PoolFull) for a block that
-    /// has no memory yet, and [`Io`](Error::Io) if the file cannot grow. Then the block is the old one.
+    /// has no memory yet, and [`Io`](Error::Io) if the file cannot grow; [`Unreadable`](Error::Unreadable) if the medium does
+    /// not give the old block back. Then the block is the old one.
     /// [`Poisoned`](Error::Poisoned) after a failed write to the medium, as for any transaction; blocks can still be
     /// read.
     pub fn write(&self, number: u64, bytes: &[u8]) -> Result<()> {
@@ -276,7 +277,7 @@ impl Blocks {
     /// Copies the bytes of a block from `start` on; all of them are in the block.
     fn read_part(&self, number: u64, start: usize, into: &mut [u8]) -> Result<()> {
         self.look(number, |slot| match slot {
-            Some(slot) => slot.read(number, self.block_size, start, into),
+            Some(slot) => slot.read(&self.pool.core, (number, self.block_size), start, into),
             None => {
                 into.fill(0);
                 Ok(())

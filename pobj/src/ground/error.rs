@@ -74,6 +74,17 @@ pub enum Error {
         /// Offset in bytes from the start of the pool.
         offset: u64,
     },
+    /// The medium does not give bytes of the pool back: a bad block of a disk, a bad line of memory.
+    Unreadable {
+        /// The pool file.
+        path: PathBuf,
+        /// Offset in bytes from the start of the pool of what was to be read.
+        offset: u64,
+        /// How many bytes that were; one of them at least is bad.
+        len: u64,
+        /// The system's own error.
+        source: io::Error,
+    },
     /// The pool holds other types than the program expects. One line for each difference.
     SchemaMismatch {
         /// For example `Account.age: u32 in the pool, u64 in the program`.
@@ -247,6 +258,12 @@ impl fmt::Display for Error {
                 "the pool's {what} is {found:#x}, this program supports {supported:#x}; use a newer pobj"
             ),
             Self::Corrupt { what, offset } => write!(f, "the file is damaged at offset {offset:#x}: {what}"),
+            Self::Unreadable { path, offset, len, source } => write!(
+                f,
+                "{}: the medium does not give back the {len} bytes at offset {offset:#x}: {source} (restore a copy of the \
+                 pool)",
+                path.display()
+            ),
             Self::SchemaMismatch { differences } => {
                 write!(f, "the pool's types are not the program's:")?;
                 for difference in differences {
@@ -331,7 +348,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Unreadable { source, .. } => Some(source),
             Self::Aborted(reason) => Some(reason.as_ref()),
             _ => None,
         }

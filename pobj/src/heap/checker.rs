@@ -5,7 +5,9 @@
 //! the bits that are left at the end are the blocks that nothing reaches.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use crate::ground::error::Error;
 use crate::layout::geometry::CHUNK;
 use crate::layout::visit::{Blocks, Invalid};
 use crate::media::Image;
@@ -33,6 +35,8 @@ pub(crate) struct BlockChecker<'a> {
     /// For each chunk where its bits begin in `unclaimed`: the words of a run, or the one word of a large object.
     first_word: Vec<u32>,
     unclaimed: Vec<AtomicU64>,
+    /// What the medium did not give.
+    unreadable: Mutex<Option<Error>>,
 }
 
 /// Blocks of one word that nobody has claimed.
@@ -75,11 +79,25 @@ impl Heap {
             }
         }
         let heap_addr = image.base() + self.place.heap_start;
-        BlockChecker { heap: self, image, heap_addr, first_word, unclaimed }
+        BlockChecker { heap: self, image, heap_addr, first_word, unclaimed, unreadable: Mutex::default() }
     }
 }
 
 impl BlockChecker<'_> {
+    /// Why the walk failed: bytes that the medium did not give, or else what it found.
+    pub(crate) fn cause(&self, found: Invalid) -> Error {
+        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let offset = found.addr.wrapping_sub(self.image.base());
+        match (unreadable, found.orders) {
+            (Some(unreadable), _) => unreadable,
+            (None, Some(orders)) => {
+                let [found, expected] = *orders;
+                Error::OrderMismatch { found, expected }
+            }
+            (None, None) => Error::corrupt(found.what.into_owned(), offset),
+        }
+    }
+
     /// Blocks that nobody has claimed.
     pub(crate) fn unreached(&self) -> Unreached {
         let mut unreached = Unreached::default();
@@ -228,5 +246,13 @@ impl Blocks for BlockChecker<'_> {
             return Err(self.refused(addr));
         }
         Ok(())
+    }
+
+    #[inline]
+    fn show(&self, addr: u64, len: u64) -> Result<(), Invalid> {
+        self.image.show(addr.wrapping_sub(self.image.base()), len).map_err(|error| {
+            self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            Invalid::new("the medium does not give these bytes", addr)
+        })
     }
 }

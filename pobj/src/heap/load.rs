@@ -66,6 +66,7 @@ impl Heap {
     /// [`Error::Corrupt`] with the place of the first contradiction.
     pub(crate) fn load(image: &Image, geometry: &Geometry) -> Result<Self> {
         let place = Place::new(geometry);
+        image.show(place.superblock, place.directory_word(place.groups_max) - place.superblock)?;
         let chunks = load_len(image, &place)?;
         let mut loader = Loader {
             image,
@@ -153,6 +154,7 @@ impl Loader<'_> {
             if metadata == NO_METADATA {
                 continue;
             }
+            self.image.show(self.place.chunk_offset(metadata), CHUNK)?;
             // The metadata chunk's own slot must say what the directory says.
             let own = self.groups.get(group_of(metadata) as usize).copied().unwrap_or(NO_METADATA);
             if own == NO_METADATA {

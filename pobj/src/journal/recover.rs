@@ -9,6 +9,7 @@
 //! Recovery ends by storing a new head under a new epoch, so nothing found in the ring can be found again. A crash
 //! anywhere in it leaves the old state, and the next recovery starts over (J4).
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::apply::Applier;
@@ -320,9 +321,33 @@ trait Sink {
 }
 
 /// Home, through overlays: while the scan goes on, nothing is written.
-impl Sink for Applier<'_> {
+struct HomeSink<'m> {
+    media: &'m dyn Media,
+    applier: Applier<'m>,
+    /// The pieces of home, [`SHOWN_LEN`] bytes each, that the medium is known to give; of memory only, for who writes to
+    /// a file is told anyway.
+    shown: Option<HashSet<u64>>,
+    last_shown: u64,
+}
+
+/// Home is asked for in pieces of this length.
+const SHOWN_LEN: u64 = 64 << 10;
+
+impl Sink for HomeSink<'_> {
     fn add(&mut self, entry: Entry<'_>) -> Result<bool> {
-        Self::add(self, entry)
+        if let Some(shown) = &mut self.shown {
+            let (offset, len) = match entry {
+                Entry::Words { offset, words } => (offset, words.len() as u64),
+                Entry::Zeros { offset, count } => (offset, count * 8),
+            };
+            for piece in offset / SHOWN_LEN..=(offset + len.max(1) - 1) / SHOWN_LEN {
+                if piece != self.last_shown && shown.insert(piece) {
+                    self.media.show(piece * SHOWN_LEN, SHOWN_LEN)?;
+                }
+                self.last_shown = piece;
+            }
+        }
+        self.applier.add(entry)
     }
 }
 
@@ -330,8 +355,15 @@ impl Sink for Applier<'_> {
 impl Sink for &Image {
     fn add(&mut self, entry: Entry<'_>) -> Result<bool> {
         match entry {
-            Entry::Words { offset, words } => self.store(offset, words),
-            Entry::Zeros { offset, count } => self.zero(offset, count * 8),
+            Entry::Words { offset, words } => {
+                // The page that a store makes private is read first.
+                self.show(offset, words.len() as u64)?;
+                self.store(offset, words);
+            }
+            Entry::Zeros { offset, count } => {
+                self.show(offset, count * 8)?;
+                self.zero(offset, count * 8);
+            }
         }
         Ok(true)
     }
@@ -410,8 +442,10 @@ pub(crate) fn recover_into_home(media: &dyn Media, place: &Place, epoch: u64) ->
         // records, and the newer slot must be durable before the older one is written over.
         media.sync()?;
     }
-    let mut applier = Applier::holding(media);
-    let (mut scan, given) = Scan::run(media, place, &state, &mut applier)?;
+    let applier = Applier::holding(media);
+    let shown = media.domain().is_memory().then(HashSet::new);
+    let mut home = HomeSink { media, applier, shown, last_shown: u64::MAX };
+    let (mut scan, given) = Scan::run(media, place, &state, &mut home)?;
     refuse_home_ahead(media, &scan)?;
     if !was_clean && media.domain().is_memory() {
         scan.flush_all()?;
@@ -419,11 +453,11 @@ pub(crate) fn recover_into_home(media: &dyn Media, place: &Place, epoch: u64) ->
     }
     let replayed = scan.txid - state.txid;
     if replayed > 0 || !scan.undo.is_empty() {
-        applier.release();
-        scan.give_rest(place, given, &mut applier)?;
-        scan.put_back(place, &mut applier)?;
-        applier.add(Entry::Words { offset: HOME_TXID, words: &scan.txid.to_le_bytes() })?;
-        applier.write_out()?;
+        home.applier.release();
+        scan.give_rest(place, given, &mut home)?;
+        scan.put_back(place, &mut home)?;
+        home.add(Entry::Words { offset: HOME_TXID, words: &scan.txid.to_le_bytes() })?;
+        home.applier.write_out()?;
         media.sync()?;
     }
     let mark = media.shutdown_mark();

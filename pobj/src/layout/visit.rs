@@ -17,49 +17,15 @@
 //! - **B2** A block is claimed at most once, so an owner graph that passes is a forest.
 //! - **B3** A [`Job`] exists only for a range that was claimed.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+pub use super::invalid::Invalid;
 use super::persistent::Persistent;
 use super::prefetch::prefetch;
 use super::schema::erased_type_id;
 use super::shared::{Hold, Note, SharedBlock};
 use super::view::View;
-
-/// Why some bytes are not a value, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// What was found, in words.
-    pub what: Cow<'static, str>,
-    /// Address in the image of the object at fault.
-    pub addr: u64,
-    /// The orders that are not the same: the pool's and the program's.
-    pub(crate) orders: Option<Box<[String; 2]>>,
-}
-
-impl Invalid {
-    /// Built on the way to an error only, hence cold.
-    #[cold]
-    #[inline(never)]
-    pub fn new(what: impl Into<Cow<'static, str>>, addr: u64) -> Self {
-        Self { what: what.into(), addr, orders: None }
-    }
-
-    /// The keys are in another order than the program's.
-    pub(crate) fn other_order(found: String, expected: String, addr: u64) -> Self {
-        let what = format!("keys are in the order `{found}`, and not `{expected}`");
-        Self { what: what.into(), addr, orders: Some(Box::new([found, expected])) }
-    }
-}
-
-impl std::fmt::Display for Invalid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (at address {:#x})", self.what, self.addr)
-    }
-}
-
-impl std::error::Error for Invalid {}
 
 /// What the walk asks the heap. The implementer upholds B1 and B2.
 pub(crate) trait Blocks: Sync {
@@ -72,6 +38,11 @@ pub(crate) trait Blocks: Sync {
 
     /// The same test without the claim: for pointers that do not own.
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
+
+    /// Makes sure that the medium gives these bytes, which are in a known block, before they are looked at.
+    fn show(&self, _addr: u64, _len: u64) -> Result<(), Invalid> {
+        Ok(())
+    }
 }
 
 /// A block that is not a value of one Rust type, with a length and a check of its own.
@@ -278,6 +249,7 @@ impl<'v> Visit<'v> {
         if !first {
             return Ok(());
         }
+        self.blocks.show(addr, len)?;
         // SAFETY: claimed just now, so V1 follows from B1.
         let block = unsafe { View::new(addr, len) };
         let alive = block.u64(0)? != 0;
@@ -302,9 +274,7 @@ impl<'v> Visit<'v> {
     ///
     /// Those of [`own`](Self::own).
     pub fn own_bytes(&mut self, addr: u64, len: u64) -> Result<View<'v>, Invalid> {
-        self.own::<u8>(addr, len)?;
-        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1.
-        Ok(unsafe { View::new(addr, len) })
+        self.own_view::<u8>(addr, len)
     }
 
     /// As [`own`](Self::own), and gives a view of the `count` values at once, which are not checked yet: for a check
@@ -315,9 +285,11 @@ impl<'v> Visit<'v> {
     /// Those of [`own`](Self::own).
     pub fn own_view<T: Persistent>(&mut self, addr: u64, count: u64) -> Result<View<'v>, Invalid> {
         self.own::<T>(addr, count)?;
-        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1; `own` found that the product
-        // does not overflow.
-        Ok(unsafe { View::new(addr, size_of::<T>() as u64 * count) })
+        // `own` found that the product does not overflow.
+        let len = size_of::<T>() as u64 * count;
+        self.blocks.show(addr, len)?;
+        // SAFETY: the range has just been claimed (or is empty), so V1 follows from B1.
+        Ok(unsafe { View::new(addr, len) })
     }
 
     /// Claims a block at `addr`, checks it later in the walk, and gives a view of it at once.
@@ -333,6 +305,7 @@ impl<'v> Visit<'v> {
             }
             Err(refused) => self.forgive(addr, B::LEN, refused)?,
         }
+        self.blocks.show(addr, B::LEN)?;
         // SAFETY: the range has just been claimed, or was before, so V1 follows from B1.
         Ok(unsafe { View::new(addr, B::LEN) })
     }
@@ -340,6 +313,7 @@ impl<'v> Visit<'v> {
     /// The block in `view` has `len` bytes, more than its kind has at least: those behind the view are its own, too.
     pub(crate) fn extend(&mut self, view: View<'_>, len: u64) -> Result<(), Invalid> {
         self.blocks.known(view.addr(), len, 1)?;
+        self.blocks.show(view.addr(), len)?;
         self.found.totals.bytes += len - view.len();
         Ok(())
     }
@@ -371,6 +345,7 @@ impl<'v> Visit<'v> {
                 break;
             };
             self.split(&mut job);
+            self.blocks.show(job.addr, job.size * job.count)?;
             prefetch(job.addr);
             self.window[(self.oldest + self.waiting) % WINDOW] = Some(job);
             self.waiting += 1;

@@ -91,6 +91,13 @@ pub trait Media: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
+    /// An error if the medium does not give a range back, where bytes are written by stores: there a bad block under one
+    /// would be a signal. Recovery asks before it writes.
+    fn show(&self, offset: u64, len: u64) -> Result<()> {
+        let _ = (offset, len);
+        Ok(())
+    }
+
     /// Stores without starting to write back, where stores are how the medium is written; [`flush`](Self::flush) is to
     /// follow. Elsewhere as [`write`](Self::write). For who changes a line several times.
     fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {

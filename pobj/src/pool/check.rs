@@ -2,22 +2,12 @@
 //! [`Pool::collect`](crate::Pool::collect) acts.
 
 use super::stats::Opened;
-use crate::ground::error::{Error, Result};
+use crate::ground::error::Result;
 use crate::heap::Heap;
 use crate::layout::Persistent;
 use crate::layout::shared::{Correction, check_shared, corrections};
-use crate::layout::visit::{Invalid, Purpose, check_all, keep_points, root_job};
+use crate::layout::visit::{Purpose, check_all, keep_points, root_job};
 use crate::media::Image;
-
-fn corrupt(image: &Image) -> impl Fn(Invalid) -> Error {
-    |invalid| match invalid.orders {
-        Some(orders) => {
-            let [found, expected] = *orders;
-            Error::OrderMismatch { found, expected }
-        }
-        None => Error::corrupt(invalid.what.into_owned(), invalid.addr.wrapping_sub(image.base())),
-    }
-}
 
 fn root(image: &Image) -> u64 {
     image.load_u64(crate::layout::geometry::ROOT_ADDR)
@@ -28,9 +18,9 @@ fn root(image: &Image) -> u64 {
 /// and 24 bytes for each pointer to a shared block.
 pub(super) fn validate<R: Persistent>(heap: &Heap, image: &Image, threads: usize) -> Result<Opened> {
     let checker = heap.blocks(image);
-    let jobs = root_job::<R>(&checker, root(image)).map_err(corrupt(image))?;
-    let walk = check_all(&checker, Purpose::Check, jobs, threads).map_err(corrupt(image))?;
-    check_shared(walk.shared).map_err(corrupt(image))?;
+    let jobs = root_job::<R>(&checker, root(image)).map_err(|found| checker.cause(found))?;
+    let walk = check_all(&checker, Purpose::Check, jobs, threads).map_err(|found| checker.cause(found))?;
+    check_shared(walk.shared).map_err(|found| checker.cause(found))?;
     let unreached = checker.unreached();
     Ok(Opened {
         unsafe_shutdown: false,
@@ -55,10 +45,10 @@ pub(crate) struct Survey {
 /// Walks what must be kept, as [`validate`] walks what must be valid. No reservation may be open.
 pub(crate) fn survey<R: Persistent>(heap: &Heap, image: &Image, threads: usize) -> Result<Survey> {
     let checker = heap.blocks(image);
-    let jobs = root_job::<R>(&checker, root(image)).map_err(corrupt(image))?;
-    let walk = check_all(&checker, Purpose::Collect, jobs, threads).map_err(corrupt(image))?;
-    let walk = keep_points(&checker, walk).map_err(corrupt(image))?;
-    let corrections = corrections(&checker, walk.shared).map_err(corrupt(image))?;
+    let jobs = root_job::<R>(&checker, root(image)).map_err(|found| checker.cause(found))?;
+    let walk = check_all(&checker, Purpose::Collect, jobs, threads).map_err(|found| checker.cause(found))?;
+    let walk = keep_points(&checker, walk).map_err(|found| checker.cause(found))?;
+    let corrections = corrections(&checker, walk.shared).map_err(|found| checker.cause(found))?;
     let garbage = checker.unreached_addrs().collect();
     Ok(Survey { garbage, bytes: checker.unreached().bytes, corrections })
 }

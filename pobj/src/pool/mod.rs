@@ -187,6 +187,19 @@ impl PoolCore {
     }
 }
 
+/// Asks the medium which of the bytes that the image could not show it does not give, and why.
+#[cold]
+fn locate(media: &dyn Media, error: Error) -> Error {
+    const BLOCK: u64 = 4096;
+    let Error::Unreadable { path, offset, len, source } = error else { return error };
+    if !path.as_os_str().is_empty() {
+        return Error::Unreadable { path, offset, len, source };
+    }
+    let mut bytes = [0; BLOCK as usize];
+    let bad = (offset..offset + len).step_by(BLOCK as usize).find_map(|at| media.read(at, &mut bytes).err());
+    bad.unwrap_or_else(|| Error::Unreadable { path: media.path(), offset, len, source })
+}
+
 impl PoolBody {
     /// An error where no guard can be given: after a fork.
     #[inline]
@@ -199,6 +212,14 @@ impl PoolBody {
     pub(crate) fn check_usable(&self) -> Result<()> {
         self.check_readable()?;
         self.journal.check_poison()
+    }
+
+    /// Brings bytes of the image into memory; an error if the medium does not give them back, where a load would be a
+    /// signal. What the system has thrown out of memory since it was asked first is not asked for again.
+    #[inline]
+    pub(crate) fn show(&self, addr: u64, len: u64) -> Result<()> {
+        let offset = addr.wrapping_sub(self.image.base());
+        self.image.show(offset, len).map_err(|error| locate(&*self.media, error))
     }
 
     #[inline]

@@ -37,6 +37,15 @@ impl PoolCore {
         settings: &Settings,
         trust: Trust,
     ) -> Result<Self> {
+        Self::open_readable::<R>(media.clone(), settings, trust)
+            .map_err(|error| super::locate(&*media, error))
+    }
+
+    fn open_readable<R: Persistent>(
+        media: Arc<dyn Media>,
+        settings: &Settings,
+        trust: Trust,
+    ) -> Result<Self> {
         let file_len = media.len()?;
         let header = read_header(&*media, file_len, trust)?;
         let geometry = header.geometry;
@@ -46,6 +55,7 @@ impl PoolCore {
             let mapped = file_len.min(geometry.max_len) / CHUNK * CHUNK;
             let image =
                 media.image(Placement::At(header.base), mapped, geometry.max_len, ImageMode::Private)?;
+            image.show(SUPERBLOCK, CHUNK)?;
             let recovered = journal::recover_into_image(&*media, &place, &image)?;
             check_len(&geometry, image.load_u64(HEAP_LEN), file_len)?;
             (image, recovered)

@@ -406,6 +406,12 @@ impl<T: Persistent> PBuf<'_, T> {
     /// a view of them. `None` where there is no block.
     #[inline]
     pub(crate) fn claim<'v>(view: View<'_>, visit: &mut Visit<'v>) -> Result<Option<View<'v>>, Invalid> {
+        Self::block(view)?.map(|(addr, count)| visit.own_view::<T>(addr, count)).transpose()
+    }
+
+    /// Address and count of the run, if it has a block.
+    #[inline]
+    fn block(view: View<'_>) -> Result<Option<(u64, u64)>, Invalid> {
         let (addr, count) = (view.u64(0)?, view.u64(8)?);
         if addr == 0 && (count == 0 || Self::SIZE == 0) {
             return Ok(None);
@@ -413,7 +419,7 @@ impl<T: Persistent> PBuf<'_, T> {
         if Self::SIZE == 0 || count > isize::MAX as u64 / Self::SIZE {
             return Err(Invalid::new("a run of values is longer than any pool", view.addr()));
         }
-        visit.own_view::<T>(addr, count).map(Some)
+        Ok(Some((addr, count)))
     }
 }
 
@@ -427,6 +433,7 @@ unsafe impl<'p, T: Persistent> Persistent for PBuf<'p, T> {
 
     #[inline]
     fn validate(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
-        Self::claim(view, visit).map(drop)
+        // Without a view: plain values are not looked at, and need not come from the medium for this.
+        Self::block(view)?.map_or(Ok(()), |(addr, count)| visit.own::<T>(addr, count))
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::super::image::GRAIN;
@@ -65,6 +66,21 @@ impl Home {
         let len = len as u64;
         (len <= mapped && offset <= mapped - len)
             .then(|| with_exposed_provenance_mut((self.base + offset) as usize))
+    }
+
+    /// Brings a range into memory; an error if the medium does not give it. Kernels before 5.14 cannot be asked.
+    pub(super) fn show(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        let page = rustix::param::page_size() as u64;
+        let (first, end) = (offset - offset % page, offset + len);
+        if self.place(first, (end - first) as usize).is_none() {
+            return Ok(());
+        }
+        let (start, count) = (address(self.base + first), (end - first) as usize);
+        // SAFETY: the range is mapped, and populating changes no byte.
+        match unsafe { rustix::mm::madvise(start, count, Advice::LinuxPopulateRead) } {
+            Err(e @ (Errno::FAULT | Errno::HWPOISON)) => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the pages of a range present. Best effort.

@@ -21,7 +21,7 @@ use self::home::Home;
 pub(super) use self::home::shared_flags;
 use super::cpu::{Cpu, Hint};
 use super::{Domain, FileMedia, Image, ImageMode, Media, Placement, counts, detect};
-use crate::ground::error::Result;
+use crate::ground::error::{Error, Result};
 
 /// Which domain a caller accepts or forces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,14 +103,16 @@ impl Media for DaxMedia {
         self.file.len()
     }
 
+    /// By a system call: a bad line is an error of it, and would be a signal if it were loaded. Only opening reads.
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
-        let Some(from) = self.home.get().and_then(|home| home.place(offset, into.len())) else {
-            return self.file.read(offset, into);
-        };
-        // SAFETY: `place` found the whole range inside the mapping of home, which lives as long as `self`; `into` is
-        // ordinary memory. Nobody writes other values to these bytes meanwhile (trait contract).
-        unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };
-        Ok(())
+        self.file.read(offset, into)
+    }
+
+    fn show(&self, offset: u64, len: u64) -> Result<()> {
+        let Some(Err(e)) = self.home.get().map(|home| home.show(offset, len)) else { return Ok(()) };
+        // The system call knows which bytes, and why.
+        self.file.read(offset, &mut vec![0; len as usize])?;
+        Err(Error::Unreadable { path: self.path(), offset, len, source: e.into() })
     }
 
     /// By a system call, which meets a bad place of the medium with an error.

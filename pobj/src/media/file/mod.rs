@@ -175,10 +175,12 @@ impl Media for FileMedia {
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         use std::os::unix::fs::FileExt;
-        self.file.read_exact_at(into, offset).map_err(|source| Error::Io {
-            doing: "read the pool file",
-            path: Some(self.path.clone()),
-            source,
+        let len = into.len() as u64;
+        self.file.read_exact_at(into, offset).map_err(|source| match Errno::from_io_error(&source) {
+            Some(Errno::IO | Errno::HWPOISON) => {
+                Error::Unreadable { path: self.path.clone(), offset, len, source }
+            }
+            _ => Error::Io { doing: "read the pool file", path: Some(self.path.clone()), source },
         })
     }
 
