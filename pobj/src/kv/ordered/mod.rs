@@ -31,7 +31,6 @@ mod scan;
 mod store;
 mod typed;
 
-use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 
@@ -322,7 +321,7 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
         Ok(())
     }
 
-    fn lock_order(&self, a: &[u8], b: &[u8]) -> Ordering {
-        O::compare(a, b)
+    fn sort<T>(&self, changes: &mut [(&[u8], T)]) {
+        changes.sort_by(|(a, _), (b, _)| O::head(a).cmp(&O::head(b)).then_with(|| O::compare(a, b)));
     }
 }
