@@ -16,6 +16,7 @@ pub(crate) mod compare;
 pub(crate) mod encoding;
 pub(crate) mod geometry;
 pub(crate) mod header;
+mod invalid;
 pub mod persistent;
 pub(crate) mod prefetch;
 mod primitives;
