@@ -365,7 +365,7 @@ fn way() -> impl Strategy<Value = Way> {
 
 /// Numbers that are near are keys that are near, of several lengths, some of which begin alike.
 fn key(n: u16) -> Vec<u8> {
-    let mut key = if n % 7 == 0 { b"the same beginning".to_vec() } else { Vec::new() };
+    let mut key = if n.is_multiple_of(7) { b"the same beginning".to_vec() } else { Vec::new() };
     key.extend((n / 3).to_be_bytes());
     key.extend(vec![n as u8; usize::from(n % 3) * 5]);
     key

@@ -1,4 +1,4 @@
-//! [`Invalid`]: what a validator says of bytes that are no value.
+//! [`Invalid`]: why bytes of a pool are not what they should be.
 
 use std::borrow::Cow;
 

@@ -205,14 +205,14 @@ mod tests {
         let (media, pool) = pool();
         let blocks = pool.stats().heap.live_blocks;
         for alone in [false, true] {
-            let body = |root: &Root<'_>, tx: &Tx<'_>| {
+            fn body<'p>(root: &Root<'p>, tx: &Tx<'p>) -> Result<()> {
                 let mut first = guard(root, tx, 0)?.ok_or(Error::Deadlock)?;
                 drop(root.row.write(tx)?.swap_remove(0, tx));
                 first.push(tx, 7)?;
                 assert_eq!(first.as_slice().last(), Some(&7));
                 assert!(matches!(guard(root, tx, 0), Ok(Some(_))), "another one is there now");
-                Err::<(), _>(Error::abort("no"))
-            };
+                Err(Error::abort("no"))
+            }
             let outcome = if alone { pool.write(|root, tx| body(root, tx)) } else { pool.share(body) };
             assert!(matches!(outcome, Err(Error::Aborted(_))), "{outcome:?}");
         }

@@ -57,7 +57,7 @@ impl<'p, K, V> PBTreeMap<'p, K, V> {
     /// Where a search ends, and whether it has found something.
     #[inline]
     pub(crate) fn place_by(&self, search: impl Search<K, V>) -> (Path, bool) {
-        self.look().map_or((Path::ROOT, false), |root| Path::find_by(root, |node| search(node)))
+        self.look().map_or((Path::ROOT, false), |root| Path::find_by(root, search))
     }
 
     /// The elements between two places.

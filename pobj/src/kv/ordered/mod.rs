@@ -322,6 +322,6 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
     }
 
     fn sort<T>(&self, changes: &mut [(&[u8], T)]) {
-        changes.sort_by(|(a, _), (b, _)| O::compare(a, b));
+        changes.sort_by(|(a, _), (b, _)| O::head(a).cmp(&O::head(b)).then_with(|| O::compare(a, b)));
     }
 }
