@@ -8,8 +8,11 @@
 //! - [`update`] brings either up to date with a directory; [`query`] answers questions about the persistent one.
 //!
 //! [`lru`], a cache that survives the program; [`graph`], nodes that several others own.
+//!
+//! [`kvshell`], a shell over a key-value store.
 
 pub mod graph;
+pub mod kvshell;
 pub mod lru;
 pub mod persistent;
 pub mod postings;

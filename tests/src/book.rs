@@ -24,6 +24,7 @@ pages!(
     shared,
     companions,
     kv,
+    kv_ordered,
     opening,
     pmem,
     log,

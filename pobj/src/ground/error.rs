@@ -90,6 +90,13 @@ pub enum Error {
         /// For example `Account.age: u32 in the pool, u64 in the program`.
         differences: Vec<String>,
     },
+    /// An ordered key-value map was made with another order of keys than the program's. Open it with the one that is named.
+    OrderMismatch {
+        /// The name of the order in the pool.
+        found: String,
+        /// The name of the program's.
+        expected: String,
+    },
     /// The pool has no room left for the request and may not grow further; the transaction is rolled back.
     PoolFull {
         /// Bytes that were asked for.
@@ -264,6 +271,10 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::OrderMismatch { found, expected } => write!(
+                f,
+                "keys in the pool are in the order `{found}`, the program's order is `{expected}`; open it with the first"
+            ),
             Self::PoolFull { requested, max_len } => write!(
                 f,
                 "the pool is full: {requested} bytes do not fit under its max_size of {max_len} bytes \

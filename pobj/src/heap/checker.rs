@@ -88,7 +88,14 @@ impl BlockChecker<'_> {
     pub(crate) fn cause(&self, found: Invalid) -> Error {
         let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).take();
         let offset = found.addr.wrapping_sub(self.image.base());
-        unreadable.unwrap_or_else(|| Error::corrupt(found.what.into_owned(), offset))
+        match (unreadable, found.orders) {
+            (Some(unreadable), _) => unreadable,
+            (None, Some(orders)) => {
+                let [found, expected] = *orders;
+                Error::OrderMismatch { found, expected }
+            }
+            (None, None) => Error::corrupt(found.what.into_owned(), offset),
+        }
     }
 
     /// Blocks that nobody has claimed.

@@ -22,13 +22,13 @@ use crate::typed::{Pair, ReadGuard};
 /// What an engine's module implements it with; nobody else can.
 pub trait Sealed {}
 
-/// A way to keep records: [`Hash`](super::Hash) for looking keys up.
+/// A way to keep records: [`Hash`](super::Hash) for looking keys up, [`Ordered`](super::Ordered) for ranges too.
 ///
 /// Engines are types without values: they stand in the place of a parameter, `Store<Hash>`, `Map<'p, Hash>`. They are the
 /// library's; the trait only names them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an engine of `pobj::kv`",
-    label = "use `pobj::kv::Hash` here"
+    label = "use `pobj::kv::Hash` or `pobj::kv::Ordered` here"
 )]
 pub trait Engine: Sealed + Sized + 'static {
     /// What lies in the pool. All of its members for different `'p` are laid out alike.

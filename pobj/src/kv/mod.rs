@@ -19,7 +19,8 @@
 //! - [`Typed`] is a store whose keys and values are your types, by a [`Code`].
 //! - [`Map`] is the map itself: a field of a root of yours, beside other maps and other structures, in your transactions.
 //!
-//! The engine is a type parameter: [`Hash`] finds a key in constant time. What an engine is, says [`Engine`].
+//! The engine is a type parameter: [`Hash`] finds a key in constant time, [`Ordered`] keeps keys
+//! in order: in that of their bytes, or in an [`Order`] of your own. What an engine is, says [`Engine`].
 //!
 //! A record is one block that holds key and value side by side; the engine holds eight bytes that lead to it. All methods
 //! take `&self`: an engine is cut into parts, each with a lock of its own, which a transaction holds to its end. So threads
@@ -30,6 +31,7 @@ mod code;
 mod engine;
 mod hash;
 mod map;
+mod ordered;
 mod snapshot;
 mod store;
 mod typed;
@@ -40,6 +42,7 @@ pub use code::{Code, Plain};
 pub use engine::Engine;
 pub use hash::Hash;
 pub use map::Map;
+pub use ordered::{Bounds, Bytewise, KeyRange, Order, Ordered, Seek};
 pub use snapshot::Snapshot;
 pub use store::{Options, Store};
 pub use typed::Typed;

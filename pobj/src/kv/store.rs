@@ -129,7 +129,7 @@ impl<E: Engine> Store<E> {
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::Locked`], [`Error::NotAPool`], [`Error::UnsupportedFormat`],
-    /// [`Error::SchemaMismatch`] if it is of another engine, [`Error::AddressTaken`], [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::SchemaMismatch`] if it is of another engine, [`Error::OrderMismatch`] if it is in another order, [`Error::AddressTaken`], [`Error::Corrupt`], [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open_store(path)
     }

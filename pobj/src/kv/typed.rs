@@ -31,8 +31,19 @@ pub struct Typed<'s, K: ?Sized, V: ?Sized, E: Engine> {
     types: PhantomData<fn(&K, &V)>,
 }
 
-fn seen<T: Code + ?Sized>(bytes: &[u8]) -> Result<T::Seen<'_>> {
+pub(super) fn seen<T: Code + ?Sized>(bytes: &[u8]) -> Result<T::Seen<'_>> {
     T::seen(bytes).ok_or_else(|| Error::Undecodable { expected: type_name::<T>(), len: bytes.len() as u64 })
+}
+
+/// `each` for records in bytes. It breaks off at the first that is none of these types.
+pub(super) fn each_seen<K: Code + ?Sized, V: Code + ?Sized, B>(
+    mut each: impl FnMut(K::Seen<'_>, V::Seen<'_>) -> ControlFlow<B>,
+) -> impl FnMut(&[u8], &[u8]) -> ControlFlow<Result<B>> {
+    move |key, value| match seen::<K>(key).and_then(|key| Ok(each(key, seen::<V>(value)?))) {
+        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+        Ok(ControlFlow::Break(result)) => ControlFlow::Break(Ok(result)),
+        Err(error) => ControlFlow::Break(Err(error)),
+    }
 }
 
 impl<'s, K: Code + ?Sized, V: Code + ?Sized, E: Engine> Typed<'s, K, V, E> {
@@ -112,16 +123,9 @@ impl<'s, K: Code + ?Sized, V: Code + ?Sized, E: Engine> Typed<'s, K, V, E> {
     /// As [`Store::for_each`], and [`Undecodable`](Error::Undecodable).
     pub fn for_each<B>(
         &self,
-        mut each: impl FnMut(K::Seen<'_>, V::Seen<'_>) -> ControlFlow<B>,
+        each: impl FnMut(K::Seen<'_>, V::Seen<'_>) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>> {
-        let flow = self.store.for_each(|key, value| {
-            match seen::<K>(key).and_then(|key| Ok(each(key, seen::<V>(value)?))) {
-                Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-                Ok(ControlFlow::Break(result)) => ControlFlow::Break(Ok(result)),
-                Err(error) => ControlFlow::Break(Err(error)),
-            }
-        })?;
-        match flow {
+        match self.store.for_each(each_seen::<K, V, B>(each))? {
             ControlFlow::Continue(()) => Ok(ControlFlow::Continue(())),
             ControlFlow::Break(result) => result.map(ControlFlow::Break),
         }

@@ -35,7 +35,7 @@ pub struct Writer<'s, E: Engine> {
 impl<E: Engine> Writer<'_, E> {
     /// Runs `body` beside others that do so, and again if it was in their way.
     #[inline]
-    fn share<T, X: From<Error>>(
+    pub(super) fn share<T, X: From<Error>>(
         &self,
         mut body: impl for<'p> FnMut(&Map<'p, E>, &Tx<'p>) -> Result<T, X>,
     ) -> Result<T, X> {

@@ -1,4 +1,4 @@
-//! What validation says of bytes that are not what they should be.
+//! [`Invalid`]: why bytes of a pool are not what they should be.
 
 use std::borrow::Cow;
 
@@ -9,6 +9,8 @@ pub struct Invalid {
     pub what: Cow<'static, str>,
     /// Address in the image of the object at fault.
     pub addr: u64,
+    /// The orders that are not the same: the pool's and the program's.
+    pub(crate) orders: Option<Box<[String; 2]>>,
 }
 
 impl Invalid {
@@ -16,7 +18,13 @@ impl Invalid {
     #[cold]
     #[inline(never)]
     pub fn new(what: impl Into<Cow<'static, str>>, addr: u64) -> Self {
-        Self { what: what.into(), addr }
+        Self { what: what.into(), addr, orders: None }
+    }
+
+    /// The keys are in another order than the program's.
+    pub(crate) fn other_order(found: String, expected: String, addr: u64) -> Self {
+        let what = format!("keys are in the order `{found}`, and not `{expected}`");
+        Self { what: what.into(), addr, orders: Some(Box::new([found, expected])) }
     }
 }
 

@@ -313,6 +313,7 @@ impl<'v> Visit<'v> {
     /// The block in `view` has `len` bytes, more than its kind has at least: those behind the view are its own, too.
     pub(crate) fn extend(&mut self, view: View<'_>, len: u64) -> Result<(), Invalid> {
         self.blocks.known(view.addr(), len, 1)?;
+        self.blocks.show(view.addr(), len)?;
         self.found.totals.bytes += len - view.len();
         Ok(())
     }

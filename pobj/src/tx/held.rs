@@ -1,7 +1,7 @@
 //! What one transaction holds of the pool's locks, and which of them are borrowed by a guard right now.
 //!
 //! A *lock* lasts until the transaction ends; a *borrow* lasts as long as its guard, and keeps the same transaction from
-//! having a `&mut` beside another reference to one value. Where the transaction has the pool alone there are borrows only.
+//! having a `&mut` beside another reference to one value. (What is held only to look, or to wait, may go earlier: L5.) Where the transaction has the pool alone there are borrows only.
 //! A guard that is forgotten leaves its borrow behind, for the rest of the transaction.
 
 use crate::ground::word_hash::WordMap;
@@ -20,11 +20,13 @@ pub(super) struct Held {
     pub(super) claim: Option<Claim>,
     /// Guards that only read; -1 for the one that changes.
     borrows: i32,
+    /// The lock lasts to the end of the transaction. Without this, it goes with the last borrow.
+    pub(super) kept: bool,
 }
 
 impl Held {
     pub(super) fn new(addr: u64) -> Self {
-        Self { addr, claim: None, borrows: 0 }
+        Self { addr, claim: None, borrows: 0, kept: false }
     }
 
     /// Whether a guard of this kind may join those that are there.
@@ -33,6 +35,11 @@ impl Held {
             Claim::Shared => self.borrows >= 0,
             Claim::Exclusive => self.borrows == 0,
         }
+    }
+
+    /// Whether the lock may be given back before the transaction ends.
+    pub(super) fn may_go(&self) -> bool {
+        !self.kept && self.borrows == 0 && self.claim.is_some()
     }
 
     /// Whether the lock need not be asked for.
@@ -47,7 +54,7 @@ impl Held {
         }
     }
 
-    fn give_back(&mut self, claim: Claim) {
+    pub(super) fn give_back(&mut self, claim: Claim) {
         match claim {
             Claim::Shared => self.borrows -= 1,
             Claim::Exclusive => self.borrows = 0,

@@ -198,8 +198,59 @@ impl TxCore {
             return Ok(false);
         }
         held.borrow(claim);
+        held.kept = true;
         work.standing.held.set(held);
         Ok(true)
+    }
+
+    /// As [`borrow`](Self::borrow), shared, for a look that ends with [`end_look`](Self::end_look), and the lock with it.
+    pub(crate) fn begin_look(&self, addr: u64, patience: Patience) -> Result<bool> {
+        let work = &mut *self.work.borrow_mut();
+        let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
+        if !held.is_free_for(Claim::Shared) {
+            return Err(Error::AlreadyBorrowed);
+        }
+        if !self.lock(&mut work.standing, &mut held, Claim::Shared, patience)? {
+            return Ok(false);
+        }
+        held.borrow(Claim::Shared);
+        work.standing.held.set(held);
+        Ok(true)
+    }
+
+    /// Ends a look. The lock goes too, unless it was held before.
+    pub(crate) fn end_look(&self, addr: u64) {
+        if let Ok(mut work) = self.work.try_borrow_mut()
+            && let Some(mut held) = work.standing.held.get(addr)
+        {
+            held.give_back(Claim::Shared);
+            self.set_or_release(&mut work.standing, held);
+        }
+    }
+
+    /// Waits until the lock of the place at `addr` is free, whatever is there by then. It is held until
+    /// [`let_go`](Self::let_go), or to the end of the transaction if it is borrowed before.
+    pub(crate) fn wait_for(&self, addr: u64, claim: Claim) -> Result<()> {
+        let work = &mut *self.work.borrow_mut();
+        let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
+        while !self.lock(&mut work.standing, &mut held, claim, Patience::Endless)? {}
+        Ok(())
+    }
+
+    /// Gives a lock back that was only waited for.
+    pub(crate) fn let_go(&self, addr: u64) {
+        let work = &mut *self.work.borrow_mut();
+        if let Some(held) = work.standing.held.get(addr) {
+            self.set_or_release(&mut work.standing, held);
+        }
+    }
+
+    fn set_or_release(&self, standing: &mut Standing, mut held: Held) {
+        if held.may_go() {
+            held.claim = None;
+            self.pool().locks.release(held.addr, party());
+        }
+        standing.held.set(held);
     }
 
     fn lock(
@@ -237,7 +288,11 @@ impl TxCore {
             return Ok(());
         }
         let mut held = work.standing.held.get(addr).unwrap_or(Held::new(addr));
-        self.lock(&mut work.standing, &mut held, Claim::Exclusive, Patience::Endless).map(drop)
+        held.kept = true;
+        self.lock(&mut work.standing, &mut held, Claim::Exclusive, Patience::Endless)?;
+        // What it holds already, it keeps from now on.
+        work.standing.held.set(held);
+        Ok(())
     }
 
     /// Ends a guard's borrow. The lock stays.

@@ -16,6 +16,8 @@
 //!   guard gives its value to a transaction of this very pool on this very thread, so that is as it should be,
 //!   whichever thread made the value. Types that two transactions must not use even one after the other (shared counts,
 //!   cells) are not `Sync`.
+//! - **L5** Under a lock that is given back before the transaction ends nothing was changed, and no reference is left: it
+//!   served a look at what was committed ([`PRwLock::peek`](super::PRwLock)), or only to wait. So L1 and L3 are not touched.
 //!
 //! The lock itself is nowhere in the pool: its state is in the pool's table in ordinary memory, by the address of the
 //! value, as long as somebody holds it. So there is nothing to repair after a crash.
@@ -49,8 +51,32 @@ impl<'p, T> Locked<'p, T> {
         Self { value: UnsafeCell::new(value), brand: PhantomData }
     }
 
-    fn addr(&self) -> u64 {
+    pub(super) fn addr(&self) -> u64 {
         self.value.get().addr() as u64
+    }
+
+    /// Shows the value to `look` under a shared lock that ends with the look, unless it was held before. `None` where patience
+    /// ends before it is free.
+    pub(super) fn peek<R>(
+        &self,
+        tx: &Tx<'p>,
+        patience: Patience,
+        look: impl FnOnce(&T) -> R,
+    ) -> Result<Option<R>> {
+        /// Ends the look also where it panics.
+        struct Look<'a, 'p>(&'a Tx<'p>, u64);
+        impl Drop for Look<'_, '_> {
+            fn drop(&mut self) {
+                self.0.core.end_look(self.1);
+            }
+        }
+        const { Self::HAS_BYTES };
+        if !tx.core.begin_look(self.addr(), patience)? {
+            return Ok(None);
+        }
+        let _look = Look(tx, self.addr());
+        // SAFETY: L1 (a), as long as the look lasts, and nothing that it gives borrows from the value (L5).
+        Ok(Some(look(unsafe { &*self.value.get() })))
     }
 
     pub(super) fn get_mut(&mut self) -> &mut T {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ReadGuard;
 use super::lock::{Borrow, Locked, patience, persistent_lock};
+use super::lock_box::LockPlace;
 use crate::ground::error::Result;
 use crate::layout::persistent::Member;
 use crate::layout::{Invalid, Persistent, SchemaBuilder, TypeIndex, View, Visit};
@@ -102,6 +103,17 @@ impl<'p, T> PRwLock<'p, T> {
                 return Ok(PRwLockWriteGuard { borrow });
             }
         }
+    }
+
+    /// Shows the value to `look` under a shared lock that is given back with the end of the look (L5): for what leads to
+    /// other locks. Whatever matters later must be under one of those. `None` if it would have to wait and may not.
+    pub(crate) fn peek<R>(&self, tx: &Tx<'p>, waits: bool, look: impl FnOnce(&T) -> R) -> Result<Option<R>> {
+        self.locked.peek(tx, if waits { Patience::Endless } else { Patience::None }, look)
+    }
+
+    /// The place that the lock is known by.
+    pub(crate) fn place(&self) -> LockPlace {
+        LockPlace { addr: self.locked.addr() }
     }
 
     /// As [`read`](Self::read), if it need not wait; `None` otherwise.

@@ -18,7 +18,7 @@ use crate::tx::Tx;
 use crate::typed::{Form, LEVELS, NodeBox, NodeRef};
 
 /// Nodes that were taken for a change.
-pub(super) type Spares<'p, K, V> = Vec<NodeBox<'p, K, V>>;
+pub(crate) type Spares<'p, K, V> = Vec<NodeBox<'p, K, V>>;
 
 /// A neighbour helps if this part of it is free; less would not be worth the moves.
 const WORTHWHILE: usize = 6;

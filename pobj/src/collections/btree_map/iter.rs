@@ -31,7 +31,7 @@ pub struct Range<'a, K, V> {
 
 impl<'a, K, V> Range<'a, K, V> {
     #[inline]
-    fn new(walk: Walk<'a, K, V>) -> Self {
+    pub(super) fn new(walk: Walk<'a, K, V>) -> Self {
         Self { front: run((&[], &[])), walk, back: run((&[], &[])) }
     }
 }

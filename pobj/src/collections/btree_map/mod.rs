@@ -9,9 +9,10 @@
 //! odd places, and nothing worse: no invariant of memory rests on the order.
 //!
 //! The parts: [`path`] (where an element is), [`change`] (how the tree makes room and closes gaps), [`entry`] (the entry
-//! API), [`iter`] (iterators and ranges), `bulk` (operations on many elements).
+//! API), [`iter`] (iterators and ranges), `bulk` (operations on many elements), `by` (without `Ord`).
 
 mod bulk;
+mod by;
 mod change;
 mod entry;
 mod iter;
@@ -29,7 +30,8 @@ use crate::typed::{NodeBox, persistent_struct};
 
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use iter::{Drain, Iter, IterMut, Range, RangeMut};
-use path::{Path, search};
+pub(crate) use path::Path;
+use path::search;
 
 /// An ordered map in the pool: `BTreeMap` for persistent data.
 ///

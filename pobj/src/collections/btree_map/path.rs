@@ -19,7 +19,7 @@ where
 
 /// The indexes to take from the root: of children, then of an element or of the gap before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Path {
+pub(crate) struct Path {
     /// Levels above the last node.
     pub(super) depth: usize,
     pub(super) steps: [u16; LEVELS],
@@ -36,10 +36,19 @@ impl Path {
         K: Borrow<Q>,
         Q: Ord + ?Sized,
     {
+        Self::find_by(root, |node| search(node.keys(), key))
+    }
+
+    /// As [`find`](Self::find), by a search of yours in each node.
+    #[inline]
+    pub(super) fn find_by<'a, K, V>(
+        root: NodeRef<'a, K, V>,
+        mut search: impl FnMut(NodeRef<'a, K, V>) -> Result<usize, usize>,
+    ) -> (Self, bool) {
         let mut path = Self::ROOT;
         let mut node = root;
         loop {
-            let (index, found) = match search(node.keys(), key) {
+            let (index, found) = match search(node) {
                 Ok(index) => (index, true),
                 Err(index) => (index, false),
             };

@@ -10,6 +10,7 @@ use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use super::form::{Columns, Form, Header, INNER};
 use super::{LEVELS, NodeBox, NodeMut, NodeRef};
 use crate::tx::Tx;
+use crate::typed::StaysOnItsThread;
 
 /// One of a node's arrays: the address of its first place. Places are named by index, within the capacity.
 struct Column<T> {
@@ -331,6 +332,23 @@ impl<'p, K, V> NodeBox<'p, K, V> {
         self.addr = spare.addr;
         std::mem::forget(spare);
         true
+    }
+
+    /// Takes a root apart that has one element and two children: the left one takes its place. Gives the element and the
+    /// right one. `None`, changing nothing, if this is no such root.
+    pub(crate) fn divide(&mut self, tx: &Tx<'p>) -> Option<((K, V), Self)> {
+        let node = Parts::<K, V>::of(self.addr.get());
+        if node.level == 0 || node.count != 1 {
+            return None;
+        }
+        let left = std::num::NonZeroU64::new(node.children.take(0))?;
+        let right = std::num::NonZeroU64::new(node.children.take(1))?;
+        let element = (node.keys.take(0), node.values.take(0));
+        tx.core.free(node.addr);
+        self.addr = left;
+        let right =
+            Self { addr: right, brand: PhantomData, owns: PhantomData, not_send: StaysOnItsThread::HERE };
+        Some((element, right))
     }
 
     /// Takes a root that separates nothing away: its only child takes its place, or nothing if it is an empty leaf.

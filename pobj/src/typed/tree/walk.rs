@@ -40,12 +40,12 @@ impl<K, V> Clone for Side<'_, K, V> {
 impl<'a, K, V> Side<'a, K, V> {
     /// Where `way` leads. The element that it ends at is within the walk: for the `front`, as for the back.
     #[inline]
-    fn find(root: NodeRef<'a, K, V>, front: bool, mut way: impl FnMut(&'a [K]) -> Way) -> Self {
+    fn find(root: NodeRef<'a, K, V>, front: bool, mut way: impl FnMut(NodeRef<'a, K, V>) -> Way) -> Self {
         let mut side = Self { nodes: [root; LEVELS], steps: [0; LEVELS], depth: 0 };
         loop {
             let node = side.node();
             let keys = node.keys();
-            let way = way(keys);
+            let way = way(node);
             let (Way::Here(index) | Way::Before(index)) = way;
             let index = index.min(keys.len());
             let here = matches!(way, Way::Here(_)) && index < keys.len();
@@ -159,8 +159,18 @@ impl<'a, K, V> Walk<'a, K, V> {
     #[inline]
     pub(crate) fn new(
         root: Option<NodeRef<'a, K, V>>,
-        front: impl FnMut(&'a [K]) -> Way,
-        back: impl FnMut(&'a [K]) -> Way,
+        mut front: impl FnMut(&'a [K]) -> Way,
+        mut back: impl FnMut(&'a [K]) -> Way,
+    ) -> Self {
+        Self::by(root, |node| front(node.keys()), |node| back(node.keys()))
+    }
+
+    /// As [`new`](Self::new), where values tell the way as well.
+    #[inline]
+    pub(crate) fn by(
+        root: Option<NodeRef<'a, K, V>>,
+        front: impl FnMut(NodeRef<'a, K, V>) -> Way,
+        back: impl FnMut(NodeRef<'a, K, V>) -> Way,
     ) -> Self {
         let ends = root.map(|root| (Side::find(root, true, front), Side::find(root, false, back)));
         Self { ends: ends.filter(|(front, back)| front.is_in_order(back)) }

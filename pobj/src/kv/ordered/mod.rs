@@ -1,0 +1,327 @@
+//! The ordered engine: parts of the key space side by side, each a tree behind a lock of its own.
+//!
+//! A *part* has the keys from its *fence*, which it owns a copy of, up to the next part's. The first part has no fence and is
+//! always there. The others' owners lie in the *row*, a tree by fences behind a lock. Both kinds of tree keep the first eight
+//! bytes of a key beside the pointer to the rest (see [`order`]), so a search reads other blocks only where those are alike.
+//!
+//! A transaction looks a key's part up in the row, takes the part's lock, and leaves the row at once ([`LockBox`]); it holds
+//! the part to its end. So transactions in different parts never wait for each other, and one that waits for a part keeps
+//! nobody out of the row.
+//!
+//! **Splits.** Who adds to a part that has become large tries to get the row alone. If that would mean to wait it leaves the
+//! part as it is: parts may have any size. A split takes whole branches off the part's tree, which costs a few nodes.
+//! **Drops.** Who has emptied a part takes it out of the row if it can have the row at once; its keys belong to the part before
+//! it from then on.
+//!
+//! **Scans** hold the row beside others, so no part comes or goes, and lock what they pass, all to the end. So what a scan has
+//! shown stays as it is until its transaction ends: who adds to a range, or takes from it, needs a part that the scan holds.
+//!
+//! - **OR1** Whoever changes the row holds it alone to the end of its transaction, and holds the part whose keys go elsewhere.
+//! - **OR2** Nobody waits for the row while it holds a lock that it only waited for. So an operation on one key waits for one
+//!   lock at a time, holding nothing, and never for itself.
+//!
+//! What is where rests on the order. A wrong one, or a damaged file's keys in no order, make searches miss; each walk still
+//! ends, for it follows trees that validation has seen.
+
+mod bounds;
+mod faces;
+mod locate;
+mod order;
+mod scan;
+mod store;
+mod typed;
+
+use std::marker::PhantomData;
+use std::ops::{ControlFlow, Range};
+
+use super::engine::{Engine, Sealed, Table};
+use crate::collections::PBTreeMap;
+use crate::collections::btree_map::Path;
+use crate::ground::error::Result;
+use crate::layout::{Persistent, View, Visit};
+use crate::tx::Tx;
+use crate::typed::{Label, LockBox, PRwLock, Pair, ReadGuard, persistent_struct};
+
+pub use bounds::{Bounds, KeyRange, Seek};
+pub use order::{Bytewise, Order};
+use order::{Keyed, Probe};
+
+/// Records of a part that is to be split.
+const PART_MAX: usize = if cfg!(miri) {
+    6
+} else if cfg!(feature = "sim") {
+    // More than a leaf holds, so that branches are taken apart as well.
+    40
+} else {
+    4096
+};
+/// Parts that come into being earlier, so that threads soon have some each.
+const EARLY_PARTS: usize = if PART_MAX < 100 { 3 } else { 64 };
+/// Records of a part that is to be split while there are few.
+const EARLY_MAX: usize = PART_MAX / 8 + 3;
+
+/// The engine that keeps keys in their order: [`Bytewise`], or one of your own.
+///
+/// Beyond what every engine can it has ranges, prefixes and neighbours: see the methods of [`Map`](super::Map),
+/// [`Store`](super::Store), [`Snapshot`](super::Snapshot), [`StoreTx`](super::StoreTx) and [`Typed`](super::Typed) for it.
+///
+/// A search takes time proportional to the logarithm of the size. Space on the medium: the block of a record (8 bytes, key and
+/// value, rounded up to a size class) and 20 to 25 bytes in the tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ordered<O = Bytewise> {
+    order: PhantomData<O>,
+}
+
+impl<O: Order> Sealed for Ordered<O> {}
+
+impl<O: Order> Engine for Ordered<O> {
+    type Table<'p> = OrderedTable<'p, O>;
+}
+
+/// The records of a part: the heads of their keys, and the records.
+type Part<'p> = PBTreeMap<'p, u64, Pair<'p>>;
+/// The parts but the first: the heads of their fences, and the rest.
+type Row<'p> = PBTreeMap<'p, u64, Entry<'p>>;
+
+/// A part in the row.
+#[repr(C)]
+struct Entry<'p> {
+    /// Its first key, or one before that and behind all of the part before.
+    fence: Pair<'p>,
+    part: LockBox<'p, Part<'p>>,
+}
+
+static_assertions::assert_eq_size!(Entry<'static>, [u64; 2]);
+
+persistent_struct! {
+    impl['p] Entry['p] called "KvEntry"[];
+    at<'q> = Entry<'q>;
+    fields { fence: Pair<'p>, part: LockBox<'p, Part<'p>> }
+    check = |view: View<'_>, visit: &mut Visit<'_>| {
+        Self::MEMBERS.iter().try_for_each(|member| member.validate(view, visit))
+    };
+}
+
+impl Keyed for Entry<'_> {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.fence.key()
+    }
+}
+
+/// What the engine [`Ordered`] keeps in a pool.
+#[repr(C)]
+pub struct OrderedTable<'p, O> {
+    order: Label<O>,
+    first: PRwLock<'p, Part<'p>>,
+    row: PRwLock<'p, Row<'p>>,
+}
+
+static_assertions::assert_eq_size!(OrderedTable<'static, Bytewise>, [u64; 10]);
+
+persistent_struct! {
+    impl['p, O: Order] OrderedTable['p, O] called "KvOrdered"[];
+    at<'q> = OrderedTable<'q, O>;
+    fields { order: Label<O>, first: PRwLock<'p, Part<'p>>, row: PRwLock<'p, Row<'p>> }
+    check = |view: View<'_>, visit: &mut Visit<'_>| {
+        Self::MEMBERS.iter().try_for_each(|member| member.validate(view, visit))
+    };
+}
+
+impl<O: Order> Default for OrderedTable<'_, O> {
+    fn default() -> Self {
+        Self { order: Label::default(), first: PRwLock::default(), row: PRwLock::default() }
+    }
+}
+
+impl<'p, O: Order> OrderedTable<'p, O> {
+    /// Puts a new record into the gap of its part that `place` names.
+    #[inline]
+    fn add(
+        &self,
+        tx: &Tx<'p>,
+        held: &mut locate::Changing<'_, 'p>,
+        place: Path,
+        head: u64,
+        pair: Pair<'p>,
+    ) -> Result<()> {
+        held.part.insert_at_place(tx, place, head, pair)?;
+        let len_max = if held.parts < EARLY_PARTS { EARLY_MAX } else { PART_MAX };
+        if held.part.len() > len_max {
+            self.split(tx, &mut held.part);
+        }
+        Ok(())
+    }
+
+    /// Splits a large part, if that is possible at once. Whatever goes wrong, the part is as good as it was.
+    #[cold]
+    fn split(&self, tx: &Tx<'p>, part: &mut Part<'p>) {
+        let Ok(Some(mut row)) = self.row.try_write(tx) else { return };
+        // All that can fail comes before anything changes.
+        let Ok(spares) = part.spares(tx) else { return };
+        let Some((&head, middle)) = part.middle() else { return };
+        let Ok(fence) = Pair::new(tx, middle.key(), &[]) else { return };
+        let Ok(upper) = LockBox::new(tx, Part::new()) else { return };
+        // Somebody may still wait for a part that was at this place once.
+        let Ok(Some(mut records)) = upper.try_write(tx) else { return };
+        let probe = Probe { key: middle.key(), head };
+        let (place, known) = row.place_by(|node| probe.search::<O, _>(node));
+        if known || row.insert_at_place(tx, place, head, Entry { fence, part: upper }).is_err() {
+            return;
+        }
+        if let Ok(Some(half)) = part.halve(tx, spares) {
+            *records = half;
+        }
+    }
+
+    /// Takes the part of a key out of the row, if it is empty and that is possible at once.
+    #[cold]
+    fn drop_part(&self, tx: &Tx<'p>, probe: Probe<'_>) {
+        let Ok(Some(mut row)) = self.row.try_write(tx) else { return };
+        let Some((&head, entry)) = row.floor_by(|node| probe.search::<O, _>(node)) else { return };
+        if !matches!(entry.part.try_write(tx), Ok(Some(part)) if part.is_empty()) {
+            return;
+        }
+        let fence = Probe { key: entry.key(), head };
+        if let (place, true) = row.place_by(|node| fence.search::<O, _>(node)) {
+            drop(row.remove_at_place(place, tx));
+        }
+    }
+}
+
+impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
+    fn new(_: &Tx<'p>) -> Result<Self> {
+        Ok(Self::default())
+    }
+
+    #[inline]
+    fn get<'a, R: Persistent>(&'a self, key: &[u8], guard: &'a ReadGuard<'p, R>) -> Option<&'a [u8]> {
+        let probe = Probe::new::<O>(key);
+        let part = match self.row.get(guard).floor_by(|node| probe.search::<O, _>(node)) {
+            Some((_, entry)) => entry.part.get(guard),
+            None => self.first.get(guard),
+        };
+        part.get_by(|node| probe.search::<O, _>(node)).map(|(_, pair)| pair.value())
+    }
+
+    fn iter<'a, R: Persistent>(
+        &'a self,
+        guard: &'a ReadGuard<'p, R>,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a, 'p, R, O> {
+        self.range(scan::ALL, guard)
+    }
+
+    fn count<R: Persistent>(&self, guard: &ReadGuard<'p, R>) -> usize {
+        let others = self.row.get(guard).values().map(|entry| entry.part.get(guard).len());
+        self.first.get(guard).len() + others.sum::<usize>()
+    }
+
+    #[inline]
+    fn get_with<T>(&self, key: &[u8], tx: &Tx<'p>, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        let probe = Probe::new::<O>(key);
+        let part = self.look_at(probe, tx)?;
+        Ok(part.get_by(|node| probe.search::<O, _>(node)).map(|(_, pair)| look(pair.value())))
+    }
+
+    #[inline]
+    fn put(&self, tx: &Tx<'p>, key: &[u8], value: &[u8]) -> Result<bool> {
+        let probe = Probe::new::<O>(key);
+        let mut held = self.change(probe, tx)?;
+        let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
+        if found {
+            if let Some(pair) = held.part.value_at(&place, tx) {
+                pair.set_value(tx, value)?;
+            }
+            return Ok(false);
+        }
+        let pair = Pair::new(tx, key, value)?;
+        self.add(tx, &mut held, place, probe.head, pair).map(|()| true)
+    }
+
+    fn put_pair(&self, tx: &Tx<'p>, pair: Pair<'p>) -> Result<bool> {
+        let head = O::head(pair.key());
+        let probe = Probe { key: pair.key(), head };
+        let mut held = self.change(probe, tx)?;
+        let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
+        if found {
+            if let Some(known) = held.part.value_at(&place, tx) {
+                *known = pair;
+            }
+            return Ok(false);
+        }
+        self.add(tx, &mut held, place, head, pair).map(|()| true)
+    }
+
+    fn insert_if_absent(&self, tx: &Tx<'p>, key: &[u8], value: &[u8]) -> Result<bool> {
+        let probe = Probe::new::<O>(key);
+        let mut held = self.change(probe, tx)?;
+        let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
+        if found {
+            return Ok(false);
+        }
+        let pair = Pair::new(tx, key, value)?;
+        self.add(tx, &mut held, place, probe.head, pair).map(|()| true)
+    }
+
+    fn update<T>(
+        &self,
+        key: &[u8],
+        tx: &Tx<'p>,
+        range: impl FnOnce(usize) -> Result<Range<usize>>,
+        change: impl FnOnce(&mut [u8]) -> T,
+    ) -> Result<Option<T>> {
+        let probe = Probe::new::<O>(key);
+        let mut held = self.change(probe, tx)?;
+        let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
+        if !found {
+            return Ok(None);
+        }
+        let Some(pair) = held.part.value_at(&place, tx) else { return Ok(None) };
+        let range = range(pair.value_len())?;
+        Ok(pair.value_mut(range, tx).map(change))
+    }
+
+    fn remove(&self, key: &[u8], tx: &Tx<'p>) -> Result<bool> {
+        let probe = Probe::new::<O>(key);
+        let mut held = self.change(probe, tx)?;
+        let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
+        if !found {
+            return Ok(false);
+        }
+        drop(held.part.remove_at_place(place, tx));
+        if held.part.is_empty() && held.parts > 0 {
+            drop(held);
+            self.drop_part(tx, probe);
+        }
+        Ok(true)
+    }
+
+    fn len(&self, tx: &Tx<'p>) -> Result<usize> {
+        let row = self.row.read(tx)?;
+        let first = self.first.read(tx)?.len();
+        row.values().try_fold(first, |len, entry| Ok(len + entry.part.read(tx)?.len()))
+    }
+
+    fn for_each<B>(
+        &self,
+        tx: &Tx<'p>,
+        each: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        self.scan(scan::ALL, false, tx, each)
+    }
+
+    fn clear(&self, tx: &Tx<'p>) -> Result<()> {
+        let mut row = self.row.write(tx)?;
+        self.first.write(tx)?.clear();
+        for entry in row.values() {
+            // Nobody is in the middle of it, and whoever waits for it finds it gone.
+            drop(entry.part.write(tx)?);
+        }
+        row.clear();
+        Ok(())
+    }
+
+    fn sort<T>(&self, changes: &mut [(&[u8], T)]) {
+        changes.sort_by(|(a, _), (b, _)| O::head(a).cmp(&O::head(b)).then_with(|| O::compare(a, b)));
+    }
+}
