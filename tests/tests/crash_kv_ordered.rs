@@ -370,7 +370,7 @@ fn round(store: &Store<Ordered>, thread: usize, number: u64) -> Result<()> {
             }
         }
         tx.put(&[b'q', number as u8, thread as u8], b"")?;
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             tx.seek(Seek::HigherEq(b"q"), |key, _| assert_eq!(key[0], b'q'))?;
         }
         tx.remove(&[b'q', number as u8, thread as u8]).map(drop)
