@@ -3,19 +3,23 @@
 use std::path::Path;
 
 use pobj::Durability;
-use pobj::kv::{Engine, Hash, Options};
+use pobj::kv::{Engine, Hash, Options, Ordered};
 use pobj::media::{Domain, ImageMode};
 
 use crate::Result;
-use crate::kv::{Contender, Store, absent};
+use crate::kv::{Contender, Store};
 
 /// On persistent memory behind volatile caches, whatever the file is: a put flushes and fences.
-pub const MEMORY: &[Contender] =
-    &[Contender { name: "hash", open: memory::<Hash> }, Contender { name: "ordered", open: absent }];
+pub const MEMORY: &[Contender] = &[
+    Contender { name: "hash", open: memory::<Hash> },
+    Contender { name: "ordered", open: memory::<Ordered> },
+];
 
 /// On a file, without waiting for the medium, with a ring of [`RING_LEN`].
-pub const EVENTUAL: &[Contender] =
-    &[Contender { name: "hash", open: eventual::<Hash> }, Contender { name: "ordered", open: absent }];
+pub const EVENTUAL: &[Contender] = &[
+    Contender { name: "hash", open: eventual::<Hash> },
+    Contender { name: "ordered", open: eventual::<Ordered> },
+];
 
 /// As [`EVENTUAL`] with the ring that a pool has by default: each lap of it brings the changed pages of half a ring home,
 /// and puts at random places change a page each.
@@ -23,12 +27,11 @@ pub const EVENTUAL_DEFAULT_RING: &[Contender] =
     &[Contender { name: "hash, ring 2 MiB", open: eventual_default_ring::<Hash> }];
 
 /// On a file; a put is durable when it returns.
-pub const IMMEDIATE: &[Contender] =
-    &[Contender { name: "hash", open: immediate::<Hash> }, Contender { name: "ordered", open: absent }];
+pub const IMMEDIATE: &[Contender] = &[
+    Contender { name: "hash", open: immediate::<Hash> },
+    Contender { name: "ordered", open: immediate::<Ordered> },
+];
 
-/// Bytes of a pool in memory for each record, and in any case.
-const RECORD_ROOM: u64 = 256;
-const ROOM: u64 = 16 << 20;
 /// As much as fjall keeps in memory, and an eighth of what it lets its journals grow to, before it writes tables.
 const RING_LEN: u64 = 64 << 20;
 
@@ -36,9 +39,8 @@ fn options<E: Engine>() -> Options<E> {
     pobj::kv::Store::<E>::options()
 }
 
-fn memory<E: Engine + 'static>(path: &Path, records: usize) -> Result<Option<Box<dyn Store>>> {
-    let options = options::<E>().size(ROOM + records as u64 * RECORD_ROOM);
-    let options = options.force_domain(Domain::CacheLine).image(ImageMode::Private);
+fn memory<E: Engine + 'static>(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
+    let options = options::<E>().force_domain(Domain::CacheLine).image(ImageMode::Private);
     Ok(Some(Box::new(options.create_store(path)?)))
 }
 

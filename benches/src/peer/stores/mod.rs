@@ -44,14 +44,12 @@ mod open {
 
 #[cfg(not(feature = "stores"))]
 mod open {
-    use crate::kv::absent;
-
-    pub(super) use absent as fjall_buffered;
-    pub(super) use absent as fjall_sync_all;
-    pub(super) use absent as lmdb_no_sync;
-    pub(super) use absent as lmdb_sync;
-    pub(super) use absent as redb_immediate;
-    pub(super) use absent as redb_none;
+    pub(super) use crate::kv::absent as fjall_buffered;
+    pub(super) use crate::kv::absent as fjall_sync_all;
+    pub(super) use crate::kv::absent as lmdb_no_sync;
+    pub(super) use crate::kv::absent as lmdb_sync;
+    pub(super) use crate::kv::absent as redb_immediate;
+    pub(super) use crate::kv::absent as redb_none;
 }
 
 #[cfg(all(test, feature = "stores"))]
