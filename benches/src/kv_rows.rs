@@ -81,7 +81,7 @@ fn remove(path: &Path) -> Result<u64> {
 
 /// Fills new stores in turns, gets every record in turns, checks what is in them, and removes them.
 fn fill_in_turns(bench: &Bench, contenders: &[Contender], records: &Records) -> Result<Vec<Fill>> {
-    const TURN: usize = 10_000;
+    const TURN: usize = 50_000;
     let count = records.count();
     let each = count as f64;
     let path = |which: usize| bench.memory(&format!("kv-{which}"));
