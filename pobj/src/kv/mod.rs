@@ -19,7 +19,7 @@
 //! - [`Typed`] is a store whose keys and values are your types, by a [`Code`].
 //! - [`Map`] is the map itself: a field of a root of yours, beside other maps and other structures, in your transactions.
 //!
-//! The engine is a type parameter: [`Hash`] finds a key in constant time, [`Ordered`] keeps keys
+//! The engine is a type parameter: [`Hash`](struct@Hash) finds a key in constant time, [`Ordered`] keeps keys
 //! in order: in that of their bytes, or in an [`Order`] of your own. What an engine is, says [`Engine`].
 //!
 //! A record is one block that holds key and value side by side; the engine holds eight bytes that lead to it. All methods
