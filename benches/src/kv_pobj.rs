@@ -15,7 +15,7 @@ pub const MEMORY: &[Contender] = &[
     Contender { name: "ordered", open: memory::<Ordered> },
 ];
 
-/// On a file, without waiting for the medium, with a ring of [`RING_LEN`].
+/// On a file, without waiting for the medium, with a ring of 64 MiB.
 pub const EVENTUAL: &[Contender] = &[
     Contender { name: "hash", open: eventual::<Hash> },
     Contender { name: "ordered", open: eventual::<Ordered> },
