@@ -171,6 +171,11 @@ fn impossible_shapes_are_refused() {
     // The table alone would be larger than the pool.
     assert!(matches!(blocks.write((1 << 40) - 1, &[1; 4096]), Err(Error::PoolFull { .. })));
     blocks.write(0, &[1; 4096]).unwrap();
+    // A block larger than any memory, of which only a byte is written.
+    let media = Arc::new(RamMedia::new(MAX_SIZE).unwrap());
+    let blocks = small().create_on(media, 1 << 60, 1).unwrap();
+    assert!(blocks.cursor().write(&[1]).is_err());
+    assert_eq!(blocks.state(0).unwrap(), State::Zero);
 }
 
 #[test]

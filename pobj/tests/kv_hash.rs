@@ -412,6 +412,11 @@ fn callbacks_stop_fail_and_panic() {
         Err::<(), _>(Error::abort("no"))
     });
     assert_eq!(failed.unwrap_err().to_string(), "transaction aborted: no");
+    // What is lent cannot go, and what is refused has changed nothing, though the transaction goes on.
+    for key in 0..20 {
+        let refused = store.batch(|tx| tx.get(&[key], |_| tx.map().clear(tx.tx())));
+        assert!(matches!(refused, Ok(Some(Err(Error::AlreadyBorrowed)))), "{refused:?}");
+    }
     check(&store, &before);
 }
 

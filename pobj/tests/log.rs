@@ -339,6 +339,24 @@ fn appenders_do_not_mix() {
     });
 }
 
+/// Catches an append of nothing that takes the word back which others have given: the next one then waits for ever.
+#[test]
+fn an_append_of_nothing_changes_nothing() {
+    for domain in DOMAINS.repeat(3) {
+        let media = ram(domain);
+        let log = create_on(&media, 2 << 20);
+        let rounds: usize = if cfg!(miri) { 50 } else { 10_000 };
+        let none: [&[u8]; 0] = [];
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..rounds).for_each(|_| assert!(log.append_all(none).is_ok())));
+                scope.spawn(|| (0..rounds).for_each(|_| assert!(log.append(b"").is_ok())));
+            }
+        });
+        assert_eq!((log.count(), log.entries().count()), (2 * rounds as u64, 2 * rounds));
+    }
+}
+
 /// Appends, rewinds and walks at the same time: nobody sees what another generation has.
 #[test]
 fn readers_beside_appends_and_rewinds() {

@@ -131,9 +131,13 @@ impl<'p> Slot<'p> {
     /// Replaces the bytes from `start` on.
     fn write_part(&mut self, tx: &Tx<'p>, block_size: usize, start: usize, bytes: &[u8]) -> Result<()> {
         if self.data.is_empty() {
+            // The pool says whether it has room for a block before memory is asked for: a file may say any size.
+            let mut data = PVec::with_capacity(tx, block_size)?;
             let mut whole = vec![0; block_size];
             whole[start..start + bytes.len()].copy_from_slice(bytes);
-            return self.write(tx, &whole);
+            data.extend_from_slice(tx, &whole)?;
+            (self.state, self.data) = (GOOD, data);
+            return Ok(());
         }
         self.show(tx.core.pool())?;
         self.data.slice_mut(start..start + bytes.len(), tx)?.copy_from_slice(bytes);

@@ -45,10 +45,16 @@ impl Core {
         let mut ends = self.lock();
         self.reserve(&mut ends, batch.framed)?;
         let (offset, lap) = (ends.end.offset, ends.lap);
+        let position = lap.base + offset;
+        if batch.framed == 0 {
+            // No place, and so no word to give: the next append has the same place and gives a later one.
+            drop(ends);
+            self.shown.wait(position, || self.check_poison())?;
+            return Ok((lap.generation, offset));
+        }
         ends.end = batch.end(ends.end);
         let mut place = Place { core: self, filled: false };
         drop(ends);
-        let position = lap.base + offset;
         let unsettled = position.saturating_sub(self.shown.horizon());
         match small {
             Some((entry, hash)) => {

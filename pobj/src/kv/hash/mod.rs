@@ -12,7 +12,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::engine::{Engine, Sealed, Table};
 use crate::collections::PVec;
-use crate::ground::error::{Error, Result};
+use crate::ground::error::Result;
 use crate::layout::{Persistent, View, Visit};
 use crate::tx::Tx;
 use crate::typed::{PRwLock, Pair, ReadGuard, persistent_struct};
@@ -194,10 +194,10 @@ impl<'p> Table<'p> for HashTable<'p> {
     }
 
     fn clear(&self, tx: &Tx<'p>) -> Result<()> {
-        self.parts().try_for_each(|part| {
-            part.write(tx)?.clear();
-            Ok::<_, Error>(())
-        })
+        // All locks first: one that is refused leaves everything as it was (E2).
+        let mut parts = self.parts().map(|part| part.write(tx)).collect::<Result<Vec<_>>>()?;
+        parts.iter_mut().for_each(|part| part.clear());
+        Ok(())
     }
 
     fn sort<T>(&self, changes: &mut [(&[u8], T)]) {

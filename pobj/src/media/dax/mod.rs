@@ -12,13 +12,14 @@
 //! A fence orders what its own thread has stored. Who writes must therefore fence; the floors above see to that.
 
 mod home;
+mod unsynced;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use self::home::Home;
 pub(super) use self::home::shared_flags;
+use self::unsynced::Unsynced;
 use super::cpu::{Cpu, Hint};
 use super::{Domain, FileMedia, Image, ImageMode, Media, Placement, counts, detect};
 use crate::ground::error::{Error, Result};
@@ -63,14 +64,14 @@ pub(crate) struct DaxMedia {
     /// Mapped when the pool's largest length is known.
     home: OnceLock<Home>,
     /// A length was changed, or bytes were written past the mapping: the next sync is a system call.
-    file_dirty: AtomicBool,
+    unsynced: Unsynced,
 }
 
 impl DaxMedia {
     pub(crate) fn new(file: FileMedia, domain: Domain, map_sync: bool) -> Self {
         // The first sync reaches the file: what a killed process stored may be in no more than a cache.
-        let (home, file_dirty) = (OnceLock::new(), AtomicBool::new(true));
-        Self { file, domain, cpu: Cpu::get(), map_sync, home, file_dirty }
+        let (home, unsynced) = (OnceLock::new(), Unsynced::new());
+        Self { file, domain, cpu: Cpu::get(), map_sync, home, unsynced }
     }
 
     /// Maps home when its largest length is known, and as far as the file goes.
@@ -93,8 +94,12 @@ impl DaxMedia {
         }
     }
 
-    fn mark_file_dirty(&self) {
-        self.file_dirty.store(true, Ordering::Release);
+    /// Makes a change that only a sync of the file makes durable, and notes it: not before, lest a sync of somebody else
+    /// takes it for its own.
+    fn change<T>(&self, change: impl FnOnce(&FileMedia) -> Result<T>) -> Result<T> {
+        let changed = change(&self.file);
+        self.unsynced.note();
+        changed
     }
 }
 
@@ -154,10 +159,7 @@ impl Media for DaxMedia {
             Some(to) => unsafe {
                 self.cpu.copy(to, bytes.as_ptr(), bytes.len(), self.domain, Hint::NonTemporal)
             },
-            None => {
-                self.mark_file_dirty();
-                self.file.write(offset, bytes)?;
-            }
+            None => self.change(|file| file.write(offset, bytes))?,
         }
         Ok(())
     }
@@ -190,11 +192,7 @@ impl Media for DaxMedia {
 
     fn sync(&self) -> Result<()> {
         self.cpu.fence();
-        // Taken back on failure: the change of length is still not durable, and the pool is poisoned anyway.
-        if self.file_dirty.swap(false, Ordering::AcqRel) {
-            self.file.sync().inspect_err(|_| self.mark_file_dirty())?;
-        }
-        Ok(())
+        self.unsynced.settle(|| self.file.sync())
     }
 
     fn domain(&self) -> Domain {
@@ -222,23 +220,20 @@ impl Media for DaxMedia {
     }
 
     fn grow(&self, len: u64) -> Result<()> {
-        self.file.grow(len)?;
-        self.mark_file_dirty();
+        self.change(|file| file.grow(len))?;
         self.extend_home()
     }
 
     fn stretch(&self, len: u64) -> Result<()> {
-        self.mark_file_dirty();
-        self.file.stretch(len)
+        self.change(|file| file.stretch(len))
     }
 
     fn truncate(&self, len: u64) -> Result<()> {
-        self.mark_file_dirty();
         if let Some(home) = self.home.get() {
             // Stores beyond the end of the file would raise SIGBUS.
             home.shorten(len);
         }
-        self.file.truncate(len)
+        self.change(|file| file.truncate(len))
     }
 
     fn punch(&self, offset: u64, len: u64) -> Result<()> {
@@ -246,8 +241,7 @@ impl Media for DaxMedia {
     }
 
     fn allocate(&self, offset: u64, len: u64) -> Result<()> {
-        self.mark_file_dirty();
-        self.file.allocate(offset, len)?;
+        self.change(|file| file.allocate(offset, len))?;
         self.extend_home()
     }
 
