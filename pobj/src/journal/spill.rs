@@ -46,8 +46,10 @@ impl Journal {
             // The length and the bytes are durable before a record depends on them (J9).
             .and_then(|()| self.sync_medium());
         if let Err(error) = written {
-            // Nothing refers to these bytes; open cuts the file if this cannot.
-            let _ = self.media.truncate(end);
+            // Nothing refers to these bytes; open cuts the file if this cannot. Growth must not take them for zeros.
+            if self.media.truncate(end).is_err() {
+                self.poison();
+            }
             return Err(error);
         }
         let place: [u64; SPILL_WORDS] = [offset, bytes.len() as u64, checksum(self.salt.pool_id, bytes)];

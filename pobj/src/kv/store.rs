@@ -161,7 +161,8 @@ impl<E: Engine> Store<E> {
 
     /// Lends the value of `key` to `look`, in place, and gives what that makes of it; `None` if there is no such key.
     ///
-    /// Cost: one search, one lock, no copy, no ordering point.
+    /// Cost: one search, one lock, no copy, no ordering point. Changes may have to wait until `look` returns, so it must not
+    /// wait for a thread that makes one.
     ///
     /// # Errors
     ///

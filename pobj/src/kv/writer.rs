@@ -82,7 +82,8 @@ impl<E: Engine> Writer<'_, E> {
         len: usize,
         mut fill: impl FnMut(&mut [u8]) -> Result<(), X>,
     ) -> Result<bool, X> {
-        self.one_key(|map, tx| map.put_with(tx, key, len, &mut fill))
+        // Never alone: `fill` may take its time, and others their turn meanwhile.
+        self.share(|map, tx| map.put_with(tx, key, len, &mut fill))
     }
 
     /// As [`Store::insert_if_absent`].
@@ -108,9 +109,8 @@ impl<E: Engine> Writer<'_, E> {
         // It is called when all locks are there, so once.
         let mut change = Some(change);
         let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
-        let changed = self.one_key(|map, tx| {
-            map.update(key, bounds, tx, |bytes| change.take().map(|change| change(bytes)))
-        });
+        let changed = self
+            .share(|map, tx| map.update(key, bounds, tx, |bytes| change.take().map(|change| change(bytes))));
         changed.map(Option::flatten)
     }
 

@@ -117,7 +117,8 @@ impl PoolBody {
             // Whoever needs the space meets the same error and can report it.
             let made = self.make_ready(len);
             state = self.ahead.lock();
-            if made.is_err() || len > self.ready_len() {
+            let failed = made.is_err() || len > self.ready_len();
+            if failed && state.len == len {
                 // Until somebody asks again.
                 state.len = 0;
             }

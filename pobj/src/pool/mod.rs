@@ -367,8 +367,11 @@ impl Drop for PoolCore {
     fn drop(&mut self) {
         // `close` reports errors; a pool that is only dropped is recovered at the next open.
         let _ = self.close();
-        // The body would keep itself alive through the owner that it holds.
-        self.gate.peek(|owner| owner.body = None);
+        // The body would keep itself alive through the owner that it holds. In the child of a fork it may: somebody of the
+        // parent may have held the lock.
+        if self.fork.in_owner() {
+            self.gate.peek(|owner| owner.body = None);
+        }
     }
 }
 

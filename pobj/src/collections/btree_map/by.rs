@@ -136,9 +136,10 @@ where
 
 pub(crate) use change::Spares;
 
-/// Elements of the root that stay in the first half; `None` if it has too few.
+/// Elements of the root that stay in the first half; `None` if it has too few, or cannot have another one above it.
 fn kept<K, V>(root: NodeRef<'_, K, V>) -> Option<usize> {
     match (root.len(), root.level()) {
+        (_, level) if level + 1 >= LEVELS => None,
         (0, _) | (1 | 2, 0) => None,
         (1, _) => Some(0),
         (len, _) => Some(len / 2),

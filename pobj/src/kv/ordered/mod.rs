@@ -312,11 +312,13 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
 
     fn clear(&self, tx: &Tx<'p>) -> Result<()> {
         let mut row = self.row.write(tx)?;
-        self.first.write(tx)?.clear();
+        // All locks first: one that is refused leaves everything as it was (E2).
+        let mut first = self.first.write(tx)?;
         for entry in row.values() {
             // Nobody is in the middle of it, and whoever waits for it finds it gone.
             drop(entry.part.write(tx)?);
         }
+        first.clear();
         row.clear();
         Ok(())
     }
