@@ -383,7 +383,8 @@ fn a_transaction_that_changes_nothing_writes_nothing() {
     }
     scene.pool().sync().unwrap();
     assert_eq!((scene.pool().last_committed(), scene.pool().stats().journal), (id, counts));
-    assert!(fs::read(scene.path()).unwrap() == bytes);
+    // Space may have been made ready behind the pool meanwhile.
+    assert!(fs::read(scene.path()).unwrap().starts_with(&bytes));
 }
 
 /// Catches a commit with two ordering points (P3): exactly one durable write for `Immediate`, none for `Eventual` until

@@ -28,7 +28,7 @@ pub struct Opened {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Length of the pool file in bytes.
+    /// Length of the pool in bytes. While it is open its file may be longer, ready for growth.
     pub len: u64,
     /// Length beyond which the pool never grows.
     pub max_len: u64,

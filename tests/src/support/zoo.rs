@@ -338,7 +338,9 @@ impl Patient {
             pool.write(|zoo, tx| live(zoo, tx, number)).unwrap();
             walks.push(walk(&pool.read()));
         }
-        let patient = Self::new(place, walks);
+        let mut patient = Self::new(place, walks);
+        // What was made ready for growth is not the pool's yet: a file without it is whole.
+        patient.bytes.truncate(pool.stats().len as usize);
         drop(pool);
         patient
     }
