@@ -21,11 +21,14 @@ const MAGIC: [u8; 8] = *b"pobjhea\xF0";
 /// The version of everything in the file that the header does not spell out.
 const FORMAT_VERSION: u32 = 1;
 /// Reads as another number on a machine of the other byte order.
-const ENDIAN_MARK: u32 = 0x0A0B_0C0D;
+pub(crate) const ENDIAN_MARK: u32 = 0x0A0B_0C0D;
 /// Features without which the pool cannot be understood. None yet.
 const INCOMPAT_KNOWN: u64 = 0;
 /// Features that must be understood before the pool is changed. None yet.
 const RO_COMPAT_KNOWN: u64 = 0;
+/// What this program supports.
+const SUPPORTED: Supported =
+    Supported { format_version: FORMAT_VERSION, incompat: INCOMPAT_KNOWN, ro_compat: RO_COMPAT_KNOWN };
 /// Seed of the header's checksum, so that a header is never taken for a record.
 const HEADER_SEED: u64 = 0x706F_626A_2068_6472;
 /// Sizes and alignments that stored layouts depend on: size of a pointer, alignment of `u64`, `f64`, `u128`.
@@ -244,7 +247,10 @@ impl UnverifiedHeader {
                 },
                 Some(_) => Error::corrupt("no header slot matches its checksum", 0),
                 None if self.first_bytes == MAGIC => Error::corrupt("the file ends inside its header", 0),
-                None => Error::NotAPool { path: path.to_owned(), found: self.describe_bytes(file_len) },
+                None => Error::NotAPool {
+                    path: path.to_owned(),
+                    found: describe_bytes(&self.first_bytes, file_len),
+                },
             });
         };
         let offset = HEADER_SLOTS[(raw.generation % 2) as usize];
@@ -268,15 +274,48 @@ impl UnverifiedHeader {
             geometry,
         })
     }
+}
 
-    /// The start of a foreign file in words.
-    fn describe_bytes(&self, file_len: u64) -> String {
-        match self.first_bytes.as_slice() {
-            [] => "the file is empty".to_owned(),
-            bytes => {
-                let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("its {file_len} bytes begin with {}", bytes.join(" "))
-            }
+/// Versions and features that a program knows of one kind of file.
+pub(crate) struct Supported {
+    pub(crate) format_version: u32,
+    pub(crate) incompat: u64,
+    pub(crate) ro_compat: u64,
+}
+
+impl Supported {
+    /// An error if a file of this version, with these incompatible and ro-compat features, may not be used.
+    pub(crate) fn check(
+        &self,
+        endian_mark: u32,
+        format_version: u32,
+        [incompat, ro_compat]: [u64; 2],
+        writable: bool,
+    ) -> Result<()> {
+        let refuse = |what, found, supported| Err(Error::UnsupportedFormat { what, found, supported });
+        if endian_mark != ENDIAN_MARK {
+            return refuse("byte order mark", u64::from(endian_mark), u64::from(ENDIAN_MARK));
+        }
+        if format_version != self.format_version {
+            return refuse("format version", u64::from(format_version), u64::from(self.format_version));
+        }
+        if incompat & !self.incompat != 0 {
+            return refuse("set of incompatible features", incompat, self.incompat);
+        }
+        if writable && ro_compat & !self.ro_compat != 0 {
+            return refuse("set of features needed for writing", ro_compat, self.ro_compat);
+        }
+        Ok(())
+    }
+}
+
+/// The start of a foreign file in words.
+pub(crate) fn describe_bytes(first: &[u8], file_len: u64) -> String {
+    match first {
+        [] => "the file is empty".to_owned(),
+        bytes => {
+            let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("its {file_len} bytes begin with {}", bytes.join(" "))
         }
     }
 }
@@ -288,21 +327,10 @@ impl RawHeader {
 
     /// Whether this program may use a pool with these versions and features.
     fn check_supported(&self, writable: bool) -> Result<()> {
-        let refuse = |what, found, supported| Err(Error::UnsupportedFormat { what, found, supported });
-        if self.endian_mark != ENDIAN_MARK {
-            return refuse("byte order mark", u64::from(self.endian_mark), u64::from(ENDIAN_MARK));
-        }
-        if self.format_version != FORMAT_VERSION {
-            return refuse("format version", u64::from(self.format_version), u64::from(FORMAT_VERSION));
-        }
-        if self.incompat & !INCOMPAT_KNOWN != 0 {
-            return refuse("set of incompatible features", self.incompat, INCOMPAT_KNOWN);
-        }
-        if writable && self.ro_compat & !RO_COMPAT_KNOWN != 0 {
-            return refuse("set of features needed for writing", self.ro_compat, RO_COMPAT_KNOWN);
-        }
+        SUPPORTED.check(self.endian_mark, self.format_version, [self.incompat, self.ro_compat], writable)?;
         if self.abi != ABI {
-            return refuse("set of type sizes", u64::from_le_bytes(self.abi), u64::from_le_bytes(ABI));
+            let (found, supported) = (u64::from_le_bytes(self.abi), u64::from_le_bytes(ABI));
+            return Err(Error::UnsupportedFormat { what: "set of type sizes", found, supported });
         }
         Ok(())
     }

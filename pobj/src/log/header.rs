@@ -17,16 +17,18 @@ use static_assertions::const_assert_eq;
 use crate::ground::checksum::checksum;
 use crate::ground::error::{Error, Result};
 use crate::layout::geometry::{BLOCK, HEADER_SLOTS};
+use crate::layout::header::{ENDIAN_MARK, Supported, describe_bytes};
 use crate::media::Media;
 
 /// First bytes of every log. The last one catches transfers that strip the eighth bit.
 const MAGIC: [u8; 8] = *b"pobjlog\xF0";
 const FORMAT_VERSION: u32 = 1;
-/// Reads as another number on a machine of the other byte order.
-const ENDIAN_MARK: u32 = 0x0A0B_0C0D;
 /// Features without which the log cannot be understood, and that must be understood before it is changed. None yet.
 const INCOMPAT_KNOWN: u64 = 0;
 const RO_COMPAT_KNOWN: u64 = 0;
+/// What this program supports.
+const SUPPORTED: Supported =
+    Supported { format_version: FORMAT_VERSION, incompat: INCOMPAT_KNOWN, ro_compat: RO_COMPAT_KNOWN };
 /// Seed of the header's checksum, so that a header is never taken for something else.
 const HEADER_SEED: u64 = 0x706F_626A_206C_6F67;
 const HEADER_LEN: usize = 256;
@@ -191,7 +193,10 @@ impl Header {
                 },
                 Some(_) => Error::corrupt("no header slot matches its checksum", 0),
                 None if bytes.starts_with(&MAGIC) => Error::corrupt("the file ends inside its header", 0),
-                None => Error::NotALog { path: path.to_owned(), found: describe(bytes, file_len) },
+                None => Error::NotALog {
+                    path: path.to_owned(),
+                    found: describe_bytes(&bytes[..bytes.len().min(MAGIC.len())], file_len),
+                },
             });
         };
         let offset = HEADER_SLOTS[(raw.sequence % 2) as usize];
@@ -218,17 +223,6 @@ impl Header {
     }
 }
 
-/// The start of a foreign file in words.
-fn describe(bytes: &[u8], file_len: u64) -> String {
-    match &bytes[..bytes.len().min(MAGIC.len())] {
-        [] => "the file is empty".to_owned(),
-        first => {
-            let first: Vec<String> = first.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("its {file_len} bytes begin with {}", first.join(" "))
-        }
-    }
-}
-
 impl RawHeader {
     fn expected_checksum(&self) -> u64 {
         checksum(HEADER_SEED, &bytemuck::bytes_of(self)[..HEADER_LEN - 8])
@@ -236,20 +230,7 @@ impl RawHeader {
 
     /// Whether this program may use a log with these versions and features.
     fn check_supported(&self, writable: bool) -> Result<()> {
-        let refuse = |what, found, supported| Err(Error::UnsupportedFormat { what, found, supported });
-        if self.endian_mark != ENDIAN_MARK {
-            return refuse("byte order mark", u64::from(self.endian_mark), u64::from(ENDIAN_MARK));
-        }
-        if self.format_version != FORMAT_VERSION {
-            return refuse("format version", u64::from(self.format_version), u64::from(FORMAT_VERSION));
-        }
-        if self.incompat & !INCOMPAT_KNOWN != 0 {
-            return refuse("set of incompatible features", self.incompat, INCOMPAT_KNOWN);
-        }
-        if writable && self.ro_compat & !RO_COMPAT_KNOWN != 0 {
-            return refuse("set of features needed for writing", self.ro_compat, RO_COMPAT_KNOWN);
-        }
-        Ok(())
+        SUPPORTED.check(self.endian_mark, self.format_version, [self.incompat, self.ro_compat], writable)
     }
 
     /// What cannot be, if anything.
