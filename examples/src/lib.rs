@@ -9,9 +9,15 @@
 //!
 //! [`lru`], a cache that survives the program; [`graph`], nodes that several others own.
 //!
+//! [`jobs`], a queue of jobs that survives kills; [`editor`], a buffer whose undo does; [`adventure`], a world that needs no
+//! saving.
+//!
 //! [`kvshell`], a shell over a key-value store.
 
+pub mod adventure;
+pub mod editor;
 pub mod graph;
+pub mod jobs;
 pub mod kvshell;
 pub mod lru;
 pub mod persistent;
