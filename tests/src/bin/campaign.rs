@@ -1,9 +1,10 @@
 //! Lists the campaigns, runs them, and writes what they found into the book. See `tests::campaign`.
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::sync::Mutex;
 use std::time::Instant;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use tests::campaign::{ROWS, Row, Run, page};
 use tests::evidence::Evidence;
@@ -47,37 +48,63 @@ fn list() -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the commands of the named rows, or of all. What they find is kept only where `POBJ_EVIDENCE` is set: to
-/// `$PWD/tests/evidence` for what the book is to show.
+/// Runs the commands of the named rows, or of all, so many at once as `POBJ_JOBS` says. What they find is kept only where
+/// `POBJ_EVIDENCE` is set: to `$PWD/tests/evidence` for what the book is to show.
 fn run(names: &[&str], of: fn(&'static Row) -> &'static [Run]) -> Result<(), String> {
     if let Some(name) = names.iter().find(|name| !ROWS.iter().any(|row| row.name == **name)) {
         return Err(format!("no row {name}"));
     }
-    let mut failed = Vec::new();
-    for row in ROWS.iter().filter(|row| names.is_empty() || names.contains(&row.name)) {
-        for run in of(row) {
-            if !run.needs.is_empty() && !shell(run.needs)? {
-                println!("-- {} skipped: {}", row.name, run.lacks);
-                continue;
-            }
-            println!("-- {} {}", row.name, run.command);
-            let begun = Instant::now();
-            let (success, seconds) = (shell(run.command)?, begun.elapsed().as_secs());
-            println!("-- {} {} after {seconds} s", row.name, if success { "passed" } else { "FAILED" });
-            if !success {
-                failed.push(run.command);
-            }
+    let wanted = ROWS.iter().filter(|row| names.is_empty() || names.contains(&row.name));
+    let queue = Mutex::new(wanted.flat_map(|row| of(row).iter().map(move |run| (row, run))));
+    let jobs = env::var("POBJ_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
+    let failed = Mutex::new(Vec::new());
+    let next = || queue.lock().ok()?.next();
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((row, run)) = next() {
+                    let outcome = run_one(row, run, jobs > 1);
+                    if let (Err(wrong), Ok(mut failed)) = (outcome, failed.lock()) {
+                        failed.push(wrong);
+                    }
+                }
+            });
         }
-    }
+    });
+    let failed = failed.into_inner().map_err(|_| "a thread panicked")?;
     if failed.is_empty() { Ok(()) } else { Err(format!("failed:\n{}", failed.join("\n"))) }
 }
 
-/// Whether a command succeeded.
-fn shell(command: &str) -> Result<bool, String> {
+/// Runs one command. Its output is shown at its end if others run beside it.
+fn run_one(row: &Row, run: &Run, beside_others: bool) -> Result<(), String> {
+    if !run.needs.is_empty() && !shell(run.needs, true)?.status.success() {
+        println!("-- {} skipped: {}", row.name, run.lacks);
+        return Ok(());
+    }
+    if !beside_others {
+        println!("-- {} {}", row.name, run.command);
+    }
+    let begun = Instant::now();
+    let Output { status, stdout, stderr } = shell(run.command, beside_others)?;
+    let (seconds, success) = (begun.elapsed().as_secs(), status.success());
+    let outcome = if success { "passed" } else { "FAILED" };
+    if beside_others {
+        let shown = if success { &[] } else { stderr.as_slice() };
+        let text = [String::from_utf8_lossy(&stdout), String::from_utf8_lossy(shown)].concat();
+        println!("-- {} {}\n{}", row.name, run.command, text.trim_end());
+    }
+    println!("-- {} {outcome} after {seconds} s", row.name);
+    if success { Ok(()) } else { Err(format!("{} {}", row.name, run.command)) }
+}
+
+/// Runs a command line from the repository's root.
+fn shell(command: &str, quietly: bool) -> Result<Output, String> {
     let mut shell = Command::new("bash");
     shell.args(["-c", command]).current_dir(root());
-    let status = shell.status().map_err(|error| format!("bash: {error}"))?;
-    Ok(status.success())
+    if !quietly {
+        shell.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    }
+    shell.output().map_err(|error| format!("bash: {error}"))
 }
 
 /// Writes the book's tables; only says whether they are as they should be if `check`.
