@@ -16,6 +16,7 @@ pages!(
     tour,
     model,
     brand,
+    errors,
     transactions,
     concurrent,
     collections,
@@ -23,6 +24,9 @@ pages!(
     btree,
     shared,
     companions,
+    build_list,
+    build_tree,
+    build_map,
     kv,
     kv_ordered,
     opening,
@@ -32,5 +36,8 @@ pages!(
     format,
     design,
     testing,
-    limits
+    from_pmem,
+    from_files,
+    limits,
+    faq
 );
