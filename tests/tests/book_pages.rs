@@ -63,10 +63,10 @@ fn part<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
     &text[start..start + text[start..].find(to).expect("the end of the part")]
 }
 
-/// Each file that the chapters have a reader write.
-fn files_of_the_chapters() -> BTreeMap<String, String> {
+/// Each file that these pages have a reader write.
+fn files_of(pages: &[&str]) -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> = BTreeMap::new();
-    for name in ["build_list.md", "build_tree.md", "build_map.md"] {
+    for name in pages {
         for (_, lines) in blocks(&page(name)) {
             let Some(place) =
                 lines.first().and_then(|line| line.trim_start_matches("# ").strip_prefix("// "))
@@ -119,30 +119,47 @@ fn cargo(folder: &Path, arguments: &[&str]) -> String {
     text
 }
 
-#[test]
-#[ignore = "builds pobj once more: minutes"]
-fn the_chapters_work_in_an_empty_folder() {
+/// A new package in an empty folder, with the files and the manifest of these pages.
+fn package_of(name: &str, pages: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let files = files_of_the_chapters();
-    for name in ["src/list.rs", "src/tree.rs", "src/map.rs", "tests/crash_map.rs", "src/bin/notes.rs"] {
-        assert!(files.contains_key(name), "no page has {name}");
-    }
-    for (name, text) in &files {
+    for (name, text) in files_of(pages) {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
-    let listed = blocks(&page("build_list.md"));
+    let listed = blocks(&page(pages[0]));
     let (_, manifest) = listed.iter().find(|(kind, _)| kind == "toml").expect("the manifest");
     let pobj = repository().join("pobj").display().to_string();
     let manifest = manifest.join("\n").replace("../pobj/pobj", &pobj);
     let package =
-        "[package]\nname = \"structures\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n";
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n");
     fs::write(folder.path().join("Cargo.toml"), format!("{package}\n{manifest}\n")).expect("the manifest");
     fs::copy(repository().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the versions");
+    folder
+}
 
+#[test]
+#[ignore = "builds pobj once more: minutes"]
+fn the_chapters_work_in_an_empty_folder() {
+    let pages = ["build_list.md", "build_tree.md", "build_map.md"];
+    let files = files_of(&pages);
+    for name in ["src/list.rs", "src/tree.rs", "src/map.rs", "tests/crash_map.rs", "src/bin/notes.rs"] {
+        assert!(files.contains_key(name), "no page has {name}");
+    }
+    let folder = package_of("structures", &pages);
     print!("{}", cargo(folder.path(), &["test", "--offline", "--", "--nocapture"]));
     cargo(folder.path(), &["run", "--offline", "--bin", "notes", "--", "milk", "bread"]);
     let printed = cargo(folder.path(), &["run", "--offline", "--bin", "notes", "--", "tea"]);
     assert_eq!(printed, "tea\nbread\nmilk\n");
+}
+
+#[test]
+#[ignore = "builds pobj once more: minutes"]
+fn the_tour_works_in_an_empty_folder() {
+    let folder = package_of("tasks", &["tour.md"]);
+    let printed = cargo(folder.path(), &["run", "--offline"]);
+    let shown =
+        blocks(&page("tour.md")).into_iter().filter(|(kind, _)| kind == "text").map(|(_, lines)| lines);
+    let expected = shown.last().expect("what the program prints").join("\n") + "\n";
+    assert_eq!(printed, expected);
 }
