@@ -1,5 +1,9 @@
 //! The code of the README and of the book, compiled and run as documentation tests.
 
+// The chapters show whole test files. Here the functions in them are called by a hidden line; in an empty folder `cargo test`
+// runs them (`tests/book_pages.rs`).
+#![allow(clippy::test_attr_in_doctest)]
+
 /// The README.
 #[doc = include_str!("../../README.md")]
 pub mod readme {}
