@@ -1,5 +1,9 @@
 //! The code of the README and of the book, compiled and run as documentation tests.
 
+// The chapters show whole test files. Here the functions in them are called by a hidden line; in an empty folder `cargo test`
+// runs them (`tests/book_pages.rs`).
+#![allow(clippy::test_attr_in_doctest)]
+
 /// The README.
 #[doc = include_str!("../../README.md")]
 pub mod readme {}
@@ -16,6 +20,7 @@ pages!(
     tour,
     model,
     brand,
+    errors,
     transactions,
     concurrent,
     collections,
@@ -23,6 +28,9 @@ pages!(
     btree,
     shared,
     companions,
+    build_list,
+    build_tree,
+    build_map,
     kv,
     kv_ordered,
     opening,
@@ -32,5 +40,8 @@ pages!(
     format,
     design,
     testing,
-    limits
+    from_pmem,
+    from_files,
+    limits,
+    faq
 );

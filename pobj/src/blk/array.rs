@@ -290,3 +290,9 @@ fn check_slot(slot: View<'_>, number: u64, block_size: u64) -> Result<(), Invali
     };
     Err(Invalid::new(what, slot.addr()))
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_array: Array<'static>, "Blocks" 0, [block_size, count, parts]);
+
+#[cfg(test)]
+crate::ground::book::layout!(book_slot: Slot<'static>, "Blocks" 1, [state, data]);

@@ -338,3 +338,6 @@ impl<K, V> fmt::Debug for PConcurrentMap<'_, K, V> {
         f.debug_struct("PConcurrentMap").field("parts", &self.parts()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_concurrent_map: PConcurrentMap<'static, u64, u64>, "`PConcurrentMap`" 0, [first, others, seed]);

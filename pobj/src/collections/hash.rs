@@ -68,6 +68,19 @@ pub trait PHash {
 }
 
 /// The running state of one hash.
+///
+/// For a table of your own: store the seed beside the table, and a key is found again under every compiler.
+///
+/// ```
+/// use pobj::{PHash, PHasher};
+///
+/// fn bucket(key: &str, seed: u64, buckets: u64) -> u64 {
+///     let mut hasher = PHasher::new(seed);
+///     key.phash(&mut hasher);
+///     hasher.finish() % buckets
+/// }
+/// assert_eq!(bucket("bob", 7, 64), bucket("bob", 7, 64));
+/// ```
 #[derive(Clone, Debug)]
 pub struct PHasher {
     state: u64,
@@ -81,7 +94,8 @@ const FINISH: u64 = 0x1319_8A2E_0370_7344;
 impl PHasher {
     /// A hasher under the seed of one map.
     #[inline]
-    pub(crate) fn new(seed: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         // The multiplier is odd, so that no bit of the other factor is lost.
         Self { state: seed ^ START, key: mix(seed, START) | 1 }
     }
@@ -98,9 +112,10 @@ impl PHasher {
         self.write_u64(checksum(self.key, bytes));
     }
 
-    /// The hash.
+    /// The hash of what was fed so far. All its bits are of the same use.
     #[inline]
-    pub(crate) fn finish(&self) -> u64 {
+    #[must_use]
+    pub fn finish(&self) -> u64 {
         fold(self.state ^ FINISH, self.key.rotate_left(32) | 1)
     }
 }

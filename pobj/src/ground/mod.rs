@@ -3,6 +3,8 @@
 //! Errors, checksums, persistence domains, random words, ranges, a hasher for offsets, locks and atomics
 //! that loom can take the place of.
 
+#[cfg(test)]
+pub(crate) mod book;
 pub mod checksum;
 pub mod domain;
 pub mod error;

@@ -112,3 +112,6 @@ pub(crate) fn format(media: &dyn Media, pool_id: u64, epoch: u64) -> Result<()> 
     state.store(media, pool_id)?;
     state.store(media, pool_id)
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_ring_state: RingState, "Ring state" 0, [magic, sequence, epoch, head, txid, clean, shutdown_mark, checksum]);

@@ -383,6 +383,9 @@ fn base_problem(base: u64, max_len: u64) -> Option<String> {
 }
 
 #[cfg(test)]
+crate::ground::book::layout!(book_header: RawHeader, "Header" 0, [magic, format_version, endian_mark, generation, pool_id, incompat, ro_compat, compat, abi, base, max_len, chunk_len, dir_offset, dir_len, schema_offset, schema_len, schema_checksum, schema_fingerprint, ring_offset, ring_len, heap_start, reserved, checksum]);
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -273,6 +273,9 @@ pub(super) fn is_align(align: u64) -> bool {
 }
 
 #[cfg(test)]
+crate::ground::book::layout!(book_header_of_a_log: RawHeader, "Header of a log" 0, [magic, format_version, endian_mark, sequence, log_id, incompat, ro_compat, compat, area_offset, capacity, align, generation, tail, entries, bytes, limit, written, reserved, checksum]);
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -31,7 +31,7 @@ use crate::ground::sync::Alone;
 use crate::heap::{Heap, HeapStats, Reservation};
 use crate::journal::{Appender, Background, Durability, Journal, RingState};
 use crate::layout::header::Header;
-use crate::media::{ForkSentinel, Image, ImageMode, Media, Totals};
+use crate::media::{Domain, ForkSentinel, Image, ImageMode, Media, Totals};
 
 use ahead::{Ahead, Growth};
 pub(crate) use check::survey;
@@ -439,6 +439,12 @@ impl<R> Pool<R> {
     #[must_use]
     pub fn last_committed(&self) -> u64 {
         self.core.last_txid()
+    }
+
+    /// What makes this pool's transactions durable: what was detected when it was opened, or forced.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        self.core.media.domain()
     }
 
     /// Drops the pool's [companions](crate::Companion), makes everything durable and closes the pool, so that the next

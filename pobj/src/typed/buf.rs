@@ -437,3 +437,6 @@ unsafe impl<'p, T: Persistent> Persistent for PBuf<'p, T> {
         Self::block(view)?.map_or(Ok(()), |(addr, count)| visit.own::<T>(addr, count))
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_run: PBuf<'static, u64>, "Runs of values" 0, [addr, count]);

@@ -353,3 +353,6 @@ unsafe impl<'p, T: Persistent> Persistent for PRing<'p, T> {
         visit.own_ring::<T>(addr, places, first, count)
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_ring: PRing<'static, u64>, "Runs of values" 1, [addr, count, first, places]);

@@ -384,3 +384,6 @@ impl<K: Hash, V: Hash> Hash for PBTreeMap<'_, K, V> {
         self.iter().for_each(|element| element.hash(state));
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_btree_map: PBTreeMap<'static, u64, u64>, "`PBTreeMap`" 0, [root, len]);

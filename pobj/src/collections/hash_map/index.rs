@@ -325,6 +325,9 @@ impl Share {
 }
 
 #[cfg(test)]
+crate::ground::book::layout!(book_bucket: Bucket<'static>, "`PHashMap`" 1, [slots, overflow]);
+
+#[cfg(test)]
 mod tests {
     //! Would catch a tag that a split sends elsewhere than a lookup looks.
     use super::*;

@@ -422,3 +422,6 @@ impl<'q, K: PHash + Eq, V: PartialEq> PartialEq<PHashMap<'q, K, V>> for PHashMap
 }
 
 impl<K: PHash + Eq, V: Eq> Eq for PHashMap<'_, K, V> {}
+
+#[cfg(test)]
+crate::ground::book::layout!(book_hash_map: PHashMap<'static, u64, u64>, "`PHashMap`" 0, [items, index, seed]);

@@ -359,3 +359,6 @@ impl<'p, T: Persistent<At<'p> = T>> PList<'p, T> {
         self.nodes.shrink_to_fit(tx)
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_list: PList<'static, u64>, "`PList`" 0, [nodes, front, back, vacant, generation, len]);

@@ -204,3 +204,6 @@ impl<'p> Bucket<'p> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_bucket: Bucket<'static>, "Key-value stores" 3, [tags, zero, pairs, more]);

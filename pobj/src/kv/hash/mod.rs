@@ -204,3 +204,6 @@ impl<'p> Table<'p> for HashTable<'p> {
         changes.sort_by_cached_key(|(key, _)| self.part(key).1.map(|hash| self.number(hash)));
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_table: HashTable<'static>, "Key-value stores" 1, [first, others, seed]);

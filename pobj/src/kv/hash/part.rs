@@ -221,6 +221,9 @@ impl<'p> Part<'p> {
 }
 
 #[cfg(test)]
+crate::ground::book::layout!(book_part: Part<'static>, "Key-value stores" 2, [buckets, count, seed]);
+
+#[cfg(test)]
 mod tests {
     //! Would catch a tag that a split sends elsewhere than a lookup looks.
     use super::*;

@@ -327,3 +327,9 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
         changes.sort_by(|(a, _), (b, _)| O::head(a).cmp(&O::head(b)).then_with(|| O::compare(a, b)));
     }
 }
+
+#[cfg(test)]
+crate::ground::book::layout!(book_table: OrderedTable<'static, Bytewise>, "Key-value stores" 4, [order, first, row]);
+
+#[cfg(test)]
+crate::ground::book::layout!(book_entry: Entry<'static>, "Key-value stores" 5, [fence, part]);
