@@ -4,5 +4,7 @@ pub mod book;
 pub mod campaign;
 pub mod crash;
 pub mod evidence;
+#[cfg(target_os = "linux")]
+pub mod faults;
 pub mod support;
 pub mod workload;
