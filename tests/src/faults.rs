@@ -12,6 +12,7 @@ pub mod memory;
 pub mod scenarios;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,7 +25,7 @@ use inject::{CALLS, COUNT, Fault};
 use machine::Machine;
 
 /// A child that takes longer than this hangs.
-const SECONDS_MAX: u32 = 20;
+const SECONDS_MAX: u32 = 10;
 
 /// A step of a script.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +138,13 @@ impl Place {
     }
 }
 
+/// What a double failure does on purpose: with the image in place, once the journal cannot take old words, and the image
+/// cannot be mapped privately either, only the end of the process keeps the pool whole.
+fn may_abort(mode: KillMode, trouble: Trouble) -> bool {
+    let Trouble::Call(Fault { call, forever: true, .. }) = trouble else { return false };
+    mode == KillMode::InPlace && CALLS[call].name == "mmap"
+}
+
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -153,8 +161,10 @@ fn in_child(quiet: bool, act: impl FnOnce()) -> End {
         // SAFETY: takes a number. The signal's default action ends a child that hangs.
         unsafe { libc::alarm(SECONDS_MAX) };
         if quiet {
-            // SAFETY: closes the standard error, which nothing in this child needs.
-            unsafe { libc::close(2) };
+            // Not merely closed: the next file would have its number, and get its messages.
+            let nothing = fs::File::options().write(true).open("/dev/null").expect("/dev/null");
+            // SAFETY: replaces the standard error, which nothing in this child needs.
+            unsafe { libc::dup2(nothing.as_raw_fd(), 2) };
         }
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err();
         // SAFETY: ends the child at once, as a kill would.
@@ -168,7 +178,11 @@ fn in_child(quiet: bool, act: impl FnOnce()) -> End {
             break;
         }
     }
-    if libc::WIFSIGNALED(status) { End::Signal(libc::WTERMSIG(status)) } else { End::Exit(libc::WEXITSTATUS(status)) }
+    if libc::WIFSIGNALED(status) {
+        End::Signal(libc::WTERMSIG(status))
+    } else {
+        End::Exit(libc::WEXITSTATUS(status))
+    }
 }
 
 impl<M: Machine> Script<M> {
@@ -207,7 +221,8 @@ impl<M: Machine> Script<M> {
                 _ => unknown || said != Outcome::Done && board.lost.load(Relaxed) > 0,
             };
         }
-        let told = (0..steps.len()).any(|step| matches!(board.outcome(step), Outcome::Failed | Outcome::Poisoned));
+        let told =
+            (0..steps.len()).any(|step| matches!(board.outcome(step), Outcome::Failed | Outcome::Poisoned));
         if board.lost.load(Relaxed) > 0 && !told {
             board.complain("a sync failed, and nobody was told");
         }
@@ -227,8 +242,15 @@ impl<M: Machine> Script<M> {
         for step in &self.before {
             all = after::<M>(step, Outcome::Done, all);
         }
+        let mut poisoned = false;
         for (number, step) in self.steps.iter().enumerate() {
-            all = after::<M>(step, board.outcome(number), all);
+            let outcome = match board.outcome(number) {
+                // The first to be told may have been under way when a sync failed, of this thread or of another.
+                Outcome::Poisoned if !poisoned || M::STORES => Outcome::Failed,
+                outcome => outcome,
+            };
+            poisoned |= outcome == Outcome::Failed && board.outcome(number) == Outcome::Poisoned;
+            all = after::<M>(step, outcome, all);
         }
         all
     }
@@ -238,7 +260,11 @@ impl<M: Machine> Script<M> {
         let all = self.candidates(board);
         let said = |error: Error| format!("without faults: {error}");
         if !path.exists() {
-            return if all.contains(&None) { self.begin_anew(path) } else { Err("the file is gone".to_owned()) };
+            return if all.contains(&None) {
+                self.begin_anew(path)
+            } else {
+                Err("the file is gone".to_owned())
+            };
         }
         let mut machine = M::open(path, self.mode).map_err(said)?;
         let found = machine.observe()?;
@@ -266,6 +292,8 @@ impl<M: Machine> Script<M> {
 fn unfit(error: &Error) -> Option<String> {
     match error {
         Error::Io { .. } | Error::Unreadable { .. } | Error::Poisoned | Error::Aborted(_) => None,
+        // A range of addresses that could not be given back (`munmap`).
+        Error::AddressTaken { .. } => None,
         // What a failed `stat` or `open` leaves for a script to find: nothing was created.
         Error::NotFound { .. } | Error::AlreadyExists { .. } => None,
         other => Some(format!("{other:?}")),
@@ -273,7 +301,11 @@ fn unfit(error: &Error) -> Option<String> {
 }
 
 /// What may be there after a step.
-fn after<M: Machine>(step: &Step<M::Act>, outcome: Outcome, all: Vec<Option<M::Model>>) -> Vec<Option<M::Model>> {
+fn after<M: Machine>(
+    step: &Step<M::Act>,
+    outcome: Outcome,
+    all: Vec<Option<M::Model>>,
+) -> Vec<Option<M::Model>> {
     let made = Some(M::Model::default());
     match (step, outcome) {
         (_, Outcome::None) | (Step::Open | Step::Close, _) => all,
@@ -290,7 +322,8 @@ fn after<M: Machine>(step: &Step<M::Act>, outcome: Outcome, all: Vec<Option<M::M
         (Step::Act(act), _) => {
             let mut maybe = Vec::new();
             for model in all {
-                let models = model.map_or(vec![None], |it| M::partial(*act, &it).into_iter().map(Some).collect());
+                let models =
+                    model.map_or(vec![None], |it| M::partial(*act, &it).into_iter().map(Some).collect());
                 models.into_iter().for_each(|model| {
                     if !maybe.contains(&model) {
                         maybe.push(model);
@@ -308,6 +341,7 @@ impl<M: Machine> Scenario for Script<M> {
     }
 
     fn prepare(&self, place: &Place) -> Result<(), String> {
+        M::warm();
         assert!(self.steps.len() <= STEPS_MAX && self.before.len() <= STEPS_MAX, "too many steps");
         *place.bytes.borrow_mut() = None;
         place.reset().map_err(|error| error.to_string())?;
@@ -342,8 +376,9 @@ impl<M: Machine> Scenario for Script<M> {
             board.arm(false);
         });
         let (fired, steps) = (board.fired.load(Relaxed) > 0, 0..self.steps.len());
-        let failed = steps.clone().any(|step| matches!(board.outcome(step), Outcome::Failed | Outcome::Poisoned));
-        let aborted = memory && end == End::Signal(libc::SIGABRT);
+        let failed =
+            steps.clone().any(|step| matches!(board.outcome(step), Outcome::Failed | Outcome::Poisoned));
+        let aborted = (memory || may_abort(self.mode, trouble)) && end == End::Signal(libc::SIGABRT);
         let told = steps.map(|step| board.outcome(step)).collect::<Vec<_>>();
         let wrong = |what: String| {
             let lead = format!("{}, {trouble:?}, {}", self.name(), if old { "old file system" } else { "" });
@@ -358,7 +393,8 @@ impl<M: Machine> Scenario for Script<M> {
         if let Some(complaint) = board.complaint() {
             return wrong(complaint);
         }
-        let may_stay = aborted || matches!(trouble, Trouble::Call(fault) if CALLS[fault.call].name == "unlinkat");
+        let may_stay =
+            aborted || matches!(trouble, Trouble::Call(fault) if CALLS[fault.call].name == "unlinkat");
         let names = names_in(&place.inner());
         if !may_stay && names.iter().any(|name| name != "it.pobj") {
             return wrong(format!("it leaves {names:?}"));

@@ -132,7 +132,8 @@ const TORN: u32 = 1 << 17;
 /// Why faults cannot be injected here, if they cannot.
 #[must_use]
 pub fn lacks() -> Option<&'static str> {
-    (!cfg!(all(target_arch = "x86_64", target_env = "gnu"))).then_some("faults are injected on x86-64 with glibc only")
+    (!cfg!(all(target_arch = "x86_64", target_env = "gnu")))
+        .then_some("faults are injected on x86-64 with glibc only")
 }
 
 /// From now on this process, a forked child with one thread, counts its calls on `board` and meets `fault`. If `old`,
@@ -292,7 +293,8 @@ mod trap {
         if let Some(errno) = CALLS[slot].missing.filter(|_| LACKING.load(Relaxed) != 0) {
             return -i64::from(errno);
         }
-        let hit = CALL.load(Relaxed) == slot as u32 && (FIRST.load(Relaxed)..END.load(Relaxed)).contains(&count);
+        let hit =
+            CALL.load(Relaxed) == slot as u32 && (FIRST.load(Relaxed)..END.load(Relaxed)).contains(&count);
         if !hit {
             return make(number, arguments);
         }

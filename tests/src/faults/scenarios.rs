@@ -50,7 +50,13 @@ fn killed<A>(of: impl IntoIterator<Item = A>) -> Vec<Step<A>> {
 }
 
 fn some_work() -> Vec<Act> {
-    vec![Write(Op::Push(5)), Act::Eventual(Op::PushLarge), Write(Op::Touch(2)), Write(Op::SetHuge), Write(Op::Pop(2))]
+    vec![
+        Write(Op::Push(5)),
+        Act::Eventual(Op::PushLarge),
+        Write(Op::Touch(2)),
+        Write(Op::SetHuge),
+        Write(Op::Pop(2)),
+    ]
 }
 
 fn growth() -> Vec<Act> {
@@ -102,7 +108,17 @@ fn records() -> Vec<KvAct> {
 
 fn entries() -> Vec<LogAct> {
     use LogAct::{Append, Rewind, Several, Sync};
-    vec![Append(100), Append(9000), Several(30), Sync, Append(1), Rewind, Append(500), Several(4000), Append(70)]
+    vec![
+        Append(100),
+        Append(9000),
+        Several(30),
+        Sync,
+        Append(1),
+        Rewind,
+        Append(500),
+        Several(4000),
+        Append(70),
+    ]
 }
 
 fn blocks() -> Vec<BlkAct> {
@@ -139,7 +155,12 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         script::<Shared>("threads share", Immediate, made([2]), opened(threads())),
         script::<Shared>("threads share", Line, made([2]), opened(threads())),
         script::<Records<Hash>>("kv by hash", Immediate, [], made(records())),
-        script::<Records<Ordered>>("kv in order, with snapshots", Immediate, made(records()), opened(records())),
+        script::<Records<Ordered>>(
+            "kv in order, with snapshots",
+            Immediate,
+            made(records()),
+            opened(records()),
+        ),
         script::<Records<Ordered>>("kv in order, recovered", Line, killed(records()), opened(records())),
         script::<Log>("log", Immediate, [], made(entries())),
         script::<Log>("log", Eventual, made(entries()), opened(entries())),
