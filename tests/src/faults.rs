@@ -9,6 +9,7 @@ pub mod board;
 pub mod inject;
 pub mod machine;
 pub mod memory;
+pub mod planted;
 pub mod scenarios;
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! Runs every scenario of `tests::faults` with every fault: each system call that a run makes fails in turn, with each
 //! error, once and from then on; each request of memory is refused; signals interrupt. Prints evidence for row R7.
 //!
-//! `faults [NAME]` runs the scenarios whose name holds this. `POBJ_FAULTS=all` leaves nothing out; without it, of the
+//! `faults [NAME]` runs the scenarios whose name holds this; `faults planted` only those that have a bug on purpose. `POBJ_FAULTS=all` leaves nothing out; without it, of the
 //! further errors of a call only some are tried, and some requests of memory.
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use tests::evidence::Evidence;
 use tests::faults::inject::{CALLS, Fault, lacks};
 use tests::faults::memory::Refusing;
-use tests::faults::{Ended, Place, Scenario, Trouble, scenarios};
+use tests::faults::{Ended, Place, Scenario, Trouble, planted, scenarios};
 use tests::support::quick_directory;
 
 #[global_allocator]
@@ -69,6 +69,17 @@ fn main() -> ExitCode {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let begun = Instant::now();
     let place = Place::new(quick_directory());
+    if wanted.is_empty() || wanted == "planted" {
+        let missed = planted::not_found(&place);
+        if !missed.is_empty() {
+            println!("bugs that were planted and not found: {missed:?}");
+            return ExitCode::FAILURE;
+        }
+        if wanted == "planted" {
+            println!("all bugs were found");
+            return ExitCode::SUCCESS;
+        }
+    }
     let scenarios = scenarios::all();
     let (mut calls, mut old, mut memory, mut signals) = <(Tally, Tally, Tally, Tally)>::default();
     for scenario in scenarios.iter().filter(|scenario| scenario.name().contains(&wanted)) {
