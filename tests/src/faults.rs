@@ -11,6 +11,7 @@ pub mod machine;
 pub mod memory;
 pub mod planted;
 pub mod scenarios;
+pub mod stores;
 
 use std::fs;
 use std::os::fd::AsRawFd;

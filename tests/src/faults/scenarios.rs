@@ -5,7 +5,8 @@ use pobj::kv::{Hash, Ordered};
 use pobj::log::Log;
 use pobj::pmem::MappedFile;
 
-use super::machine::{Act, Animals, BlkAct, KvAct, LogAct, Machine, Reading, Records, Shared, Work, ZooAct};
+use super::machine::{Act, Animals, Machine, Reading, Shared, Work, ZooAct};
+use super::stores::{BlkAct, KvAct, LogAct, Records};
 use super::{Scenario, Script, Step};
 use crate::workload::KillMode::{self, Eventual, Immediate, InPlace, Line};
 use crate::workload::Op;
