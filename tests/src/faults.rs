@@ -369,7 +369,10 @@ impl<M: Machine> Scenario for Script<M> {
             let armed = match trouble {
                 Trouble::None => inject::arm(board, None, old),
                 Trouble::Call(fault) => inject::arm(board, Some(fault), old),
-                Trouble::Memory(number) => Ok(memory::refuse_from(board, number)),
+                Trouble::Memory(number) => {
+                    memory::refuse_from(board, number);
+                    Ok(())
+                }
                 Trouble::Signals(micros) => memory::interrupt_every(micros),
             };
             armed.expect("faults can be injected");
