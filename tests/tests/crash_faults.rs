@@ -147,8 +147,9 @@ fn every_error_in_every_scenario() {
     let step = if cfg!(debug_assertions) { 61 } else { 7 };
     let wanted = |operation: Operation, number: u64, errno: i32, forever: bool| {
         let turn = number * 5 + operation as u64;
-        let rest = ERRORS[turn as usize % 4] == errno && forever == (turn / 4 % 2 == 0) && turn % 3 == 0;
-        all || turn % step == 0 && (errno == EIO && !forever || rest)
+        let other = ERRORS[turn as usize % 4] == errno && forever == (turn / 4).is_multiple_of(2);
+        let rest = other && turn.is_multiple_of(3);
+        all || turn.is_multiple_of(step) && (errno == EIO && !forever || rest)
     };
     let scenarios = [
         ("first commit", scripts::first_commit()),

@@ -133,7 +133,7 @@ fn fail_calls(scenario: &dyn Scenario, place: &Place, old: bool, all: bool, tall
         Ok((_, counted)) => counted,
         Err(wrong) => return tally.add(Err(wrong)),
     };
-    let mut turn = 0;
+    let mut turn = 0_u64;
     for (call, &count) in counted.calls.iter().enumerate() {
         // Where a call is missing it fails as it is; the others of an old file system differ little.
         if old && CALLS[call].missing.is_some() {
@@ -143,8 +143,8 @@ fn fail_calls(scenario: &dyn Scenario, place: &Place, old: bool, all: bool, tall
             for (place_of_kind, &kind) in CALLS[call].kinds.iter().enumerate() {
                 for forever in [false, true] {
                     turn += 1;
-                    let first = place_of_kind == 0 && !forever && (!old || turn % 4 == 0);
-                    if !all && !first && turn % SAMPLE != 0 {
+                    let first = place_of_kind == 0 && !forever && (!old || turn.is_multiple_of(4));
+                    if !all && !first && !turn.is_multiple_of(SAMPLE) {
                         continue;
                     }
                     let fault = Fault { call, kind, number, forever };
