@@ -3,6 +3,10 @@
 pub mod book;
 pub mod campaign;
 pub mod crash;
+#[cfg(target_os = "linux")]
+pub mod environment;
 pub mod evidence;
+#[cfg(target_os = "linux")]
+pub mod faults;
 pub mod support;
 pub mod workload;

@@ -10,49 +10,182 @@ use pobj::media::sim::{Fault, Operation, SimMedia};
 use pobj::media::{Domain, ImageMode};
 use pobj::{Error, Pool};
 use tests::crash::{Action, Checker, Effort, MAX_SIZE, Mode, run, scripts};
+use tests::evidence::Evidence;
 use tests::workload::{Model, Op, Root};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
+const EINTR: i32 = 4;
+const EDQUOT: i32 = 122;
+const ERRORS: [i32; 4] = [EIO, ENOSPC, EDQUOT, EINTR];
+
+/// What failing operations came to.
+#[derive(Default)]
+struct Tally {
+    runs: u64,
+    stopped: u64,
+    states: u64,
+    wrong: Vec<String>,
+}
+
 /// Fails each operation, once and for good; whatever the script had acknowledged until it stopped must survive a cut at
 /// its end. (On real persistent memory only operations of the file system fail; that the others may is no excuse.)
 fn fail_everything(name: &str, script: &[Action]) {
-    // Persistent caches make no difference to what can fail.
-    let modes = Mode::ALL.into_iter().filter(|mode| mode.domain() != Domain::Byte);
-    modes.for_each(|mode| fail_everything_in(mode, name, script));
+    modes().for_each(|mode| {
+        let tally = fail_everything_in(mode, name, script, |_, _, errno, _| errno == EIO);
+        assert!(tally.wrong.is_empty(), "{mode:?}, {name}: {}", tally.wrong.join("\n"));
+    });
 }
 
-fn fail_everything_in(mode: Mode, name: &str, script: &[Action]) {
+/// Persistent caches make no difference to what can fail.
+fn modes() -> impl Iterator<Item = Mode> {
+    Mode::ALL.into_iter().filter(|mode| mode.domain() != Domain::Byte)
+}
+
+/// Fails those operations that `wanted` names: by kind, number, error, and whether for good.
+fn fail_everything_in(
+    mode: Mode,
+    name: &str,
+    script: &[Action],
+    wanted: impl Fn(Operation, u64, i32, bool) -> bool,
+) -> Tally {
     let begun = Instant::now();
     let healthy = run(mode, script, &[]);
-    let (mut runs, mut stopped, mut states) = (0, 0, 0);
-    let mut wrong = Vec::new();
+    let mut tally = Tally::default();
+    for (operation, number, errno, forever) in all_faults(|operation| healthy.media.count(operation)) {
+        if !wanted(operation, number, errno, forever) {
+            continue;
+        }
+        let fault = Fault::Fail { operation, number, errno, forever };
+        let history = run(mode, script, &[fault]);
+        match &history.error {
+            None | Some(Error::Io { .. } | Error::Poisoned) => {}
+            Some(error) => panic!("{mode:?}, {name}, {fault:?}: {error}"),
+        }
+        tally.stopped += u64::from(history.error.is_some());
+        let report = Checker::of(&history, Effort::quick(6, 3)).check_end();
+        if report.violation_count > 0 {
+            tally.wrong.push(format!("{fault:?}, {:?}: {report}", history.error));
+        }
+        tally.states += report.states;
+        tally.runs += 1;
+    }
+    let Tally { runs, stopped, states, wrong } = &tally;
+    let (seconds, wrong) = (begun.elapsed().as_secs_f64(), wrong.len());
+    println!(
+        "{mode:?}, {name}, {seconds:.1} s: {runs} failures, {stopped} ended the script, {states} states, {wrong} wrong"
+    );
+    tally
+}
+
+/// Each operation that was counted, with each error, once and for good.
+fn all_faults(counts: impl Fn(Operation) -> u64) -> Vec<(Operation, u64, i32, bool)> {
+    let mut all = Vec::new();
     for operation in Operation::ALL {
-        for number in 0..healthy.media.count(operation) {
-            for forever in [false, true] {
-                let fault = Fault::Fail { operation, number, errno: EIO, forever };
-                let history = run(mode, script, &[fault]);
-                match &history.error {
-                    None | Some(Error::Io { .. } | Error::Poisoned) => {}
-                    Some(error) => panic!("{mode:?}, {name}, {fault:?}: {error}"),
-                }
-                stopped += u64::from(history.error.is_some());
-                let report = Checker::of(&history, Effort::quick(6, 3)).check_end();
-                if report.violation_count > 0 {
-                    wrong.push(format!("{fault:?}, {:?}: {report}", history.error));
-                }
-                states += report.states;
-                runs += 1;
+        for number in 0..counts(operation) {
+            all.extend(
+                ERRORS
+                    .iter()
+                    .flat_map(|errno| [false, true].map(|forever| (operation, number, *errno, forever))),
+            );
+        }
+    }
+    all
+}
+
+/// Fails each operation of a recovery: of what a kill in the middle of the script left. Opening is an error, or the pool
+/// holds what it would without the failure, and so does the next one.
+fn fail_recovery(mode: Mode, script: &[Action], wanted: impl Fn(Operation, u64, i32, bool) -> bool) -> Tally {
+    let healthy = run(mode, script, &[]);
+    let trace = healthy.media.trace();
+    let mut tally = Tally::default();
+    for cut in [trace.events().len() / 2, trace.events().len() * 9 / 10] {
+        let mut cuts = trace.cuts();
+        let mut left = None;
+        while let Some(point) = cuts.next() {
+            if point.index() == cut {
+                left = Some(point.after_kill());
+                break;
+            }
+        }
+        let left = left.expect("there is such a cut");
+        let open = |media: &SimMedia| mode.options().open_on(Arc::new(media.clone()));
+        let observe = |media: &SimMedia| open(media).map(|pool| Model::observe(&pool.read()).unwrap());
+        let media = healthy.media.with_bytes(left.clone());
+        let expected = observe(&media).expect("a kill leaves a pool");
+        for (operation, number, errno, forever) in all_faults(|operation| media.count(operation)) {
+            if !wanted(operation, number, errno, forever) {
+                continue;
+            }
+            let fault = Fault::Fail { operation, number, errno, forever };
+            let failing = healthy.media.with_bytes(left.clone());
+            failing.plant(fault);
+            match observe(&failing) {
+                Ok(found) => assert_eq!(found, expected, "{mode:?}, {fault:?}"),
+                Err(Error::Io { .. } | Error::Poisoned) => tally.stopped += 1,
+                Err(error) => panic!("{mode:?}, {fault:?}: {error}"),
+            }
+            let next = healthy.media.with_bytes(failing.bytes());
+            match observe(&next) {
+                Ok(found) if found == expected => {}
+                other => tally.wrong.push(format!("{mode:?}, cut {cut}, {fault:?}: {other:?}")),
+            }
+            tally.runs += 1;
+            tally.states += 1;
+        }
+    }
+    tally
+}
+
+/// Every operation, with every error, in every scenario, with `POBJ_FAULTS=all`; without it one operation in so many, with
+/// EIO and with another error. (The tests below fail every operation, with EIO, in three scenarios.)
+#[test]
+fn every_error_in_every_scenario() {
+    let begun = Instant::now();
+    let all = std::env::var("POBJ_FAULTS").is_ok_and(|size| size == "all");
+    let step = if cfg!(debug_assertions) { 61 } else { 7 };
+    let wanted = |operation: Operation, number: u64, errno: i32, forever: bool| {
+        let turn = number * 5 + operation as u64;
+        let other = ERRORS[turn as usize % 4] == errno && forever == (turn / 4).is_multiple_of(2);
+        let rest = other && turn.is_multiple_of(3);
+        all || turn.is_multiple_of(step) && (errno == EIO && !forever || rest)
+    };
+    let scenarios = [
+        ("first commit", scripts::first_commit()),
+        ("allocate and free", scripts::allocate_and_free(Immediate)),
+        ("allocate and free, Eventual", scripts::allocate_and_free(Eventual)),
+        ("laps", scripts::laps(Immediate)),
+        ("laps, Eventual", scripts::laps(Eventual)),
+        ("grow and spill", scripts::grow_and_spill(Immediate)),
+        ("grow and spill, Eventual", scripts::grow_and_spill(Eventual)),
+        ("grow ahead", scripts::grow_ahead(Immediate)),
+        ("grow ahead, Eventual", scripts::grow_ahead(Eventual)),
+        ("mixed", scripts::mixed()),
+    ];
+    let (mut sum, mut count) = (Tally::default(), 0);
+    // Those of many laps are long.
+    for (name, script) in scenarios.iter().filter(|(name, _)| all || !name.starts_with("laps")) {
+        for mode in modes() {
+            for tally in [fail_everything_in(mode, name, script, wanted), fail_recovery(mode, script, wanted)]
+            {
+                sum.runs += tally.runs;
+                sum.stopped += tally.stopped;
+                sum.states += tally.states;
+                sum.wrong.extend(tally.wrong);
+                count += 1;
             }
         }
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "{mode:?}, {name}, {seconds:.1} s: {runs} failures, {stopped} ended the script, {states} states, {} wrong",
-        wrong.len()
-    );
-    assert!(wrong.is_empty(), "{mode:?}, {name}: {}", wrong.join("\n"));
+    let size = if all { "" } else { "; a sample of the operations" };
+    Evidence::of("R7", "the Nth operation of the simulated medium fails")
+        .with("runs", sum.runs)
+        .with("ended the script", sum.stopped)
+        .with("states", sum.states)
+        .violations(sum.wrong.len() as u64)
+        .note(format!("{count} scenarios, half of them a recovery; EIO, ENOSPC, EDQUOT, EINTR{size}"))
+        .tell(begun.elapsed());
+    assert!(sum.wrong.is_empty(), "{}", sum.wrong.join("\n"));
 }
 
 #[test]

@@ -417,7 +417,7 @@ pub(crate) fn root_job<T: Persistent>(blocks: &dyn Blocks, addr: u64) -> Result<
     Ok(visit.list)
 }
 
-/// Walks everything reachable from the jobs in `roots` with `threads` threads.
+/// Walks everything reachable from the jobs in `roots` with `threads` threads, this one among them.
 ///
 /// # Errors
 ///
@@ -442,14 +442,19 @@ pub(crate) fn check_all(
     }
     let shared = Shared {
         purpose,
-        state: Mutex::new(SharedState { list: roots, idle: 0, finished: false, failure: None }),
+        state: Mutex::new(SharedState { list: roots, threads, idle: 0, finished: false, failure: None }),
         wake: Condvar::new(),
         hungry: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
-        threads,
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| shared.work(blocks))).collect();
+        let start = |_| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || shared.work(blocks));
+            // Where the system has no more threads, those there are do the work.
+            thread.inspect_err(|_| shared.lock().threads -= 1).ok()
+        };
+        let workers: Vec<_> = (1..threads).filter_map(start).collect();
+        walk.add(shared.work(blocks));
         for worker in workers {
             match worker.join() {
                 Ok(found) => walk.add(found),
@@ -485,11 +490,12 @@ struct Shared {
     hungry: AtomicUsize,
     /// Set once a thread failed; the others give up at their next look.
     stop: AtomicBool,
-    threads: usize,
 }
 
 struct SharedState {
     list: Vec<Job>,
+    /// Threads that work, or soon will; this one's own is the last to begin, so they are never all idle before.
+    threads: usize,
     idle: usize,
     finished: bool,
     failure: Option<Invalid>,
@@ -544,7 +550,7 @@ impl Shared {
                 state.idle -= 1;
                 return true;
             }
-            if state.idle == self.threads {
+            if state.idle == state.threads {
                 state.finished = true;
                 self.wake.notify_all();
                 return false;

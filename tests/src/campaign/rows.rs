@@ -10,7 +10,22 @@ pub const ROWS: [Row; 14] = [
     Row { name: "R4", title: "Crashes in recovery", what: "", ci: &[], long: &[] },
     Row { name: "R5", title: "Mutations", what: "", ci: &[], long: &[] },
     Row { name: "R6", title: "The trace oracle", what: "", ci: &[], long: &[] },
-    Row { name: "R7", title: "Faults at the Nth call", what: "", ci: &[], long: &[] },
+    Row {
+        name: "R7",
+        title: "Faults at the Nth call",
+        what: "Each system call that a scenario makes on a real file fails in turn, with each error that it may have, once and from \
+               then on; each request of memory is refused; signals interrupt; the simulated medium fails in the same way. A \
+               panic, a hang, a signal, a pool that goes on after a failed sync or that lost what was acknowledged would be \
+               found.",
+        ci: &[
+            Run::of("cargo run --release -p tests --bin faults"),
+            Run::of("cargo test --release -p tests --test crash_faults -- --nocapture"),
+        ],
+        long: &[
+            Run::of("POBJ_FAULTS=all cargo run --release -p tests --bin faults"),
+            Run::of("POBJ_FAULTS=all cargo test --release -p tests --test crash_faults -- --nocapture"),
+        ],
+    },
     Row {
         name: "R8",
         title: "Kills",
@@ -21,7 +36,15 @@ pub const ROWS: [Row; 14] = [
     Row { name: "R9", title: "Power cuts under real kernels", what: "", ci: &[], long: &[] },
     Row { name: "R10", title: "Damaged files", what: "", ci: &[], long: &[] },
     Row { name: "R11", title: "Fuzzing", what: "", ci: &[], long: &[] },
-    Row { name: "R12", title: "The environment", what: "", ci: &[], long: &[] },
+    Row {
+        name: "R12",
+        title: "The environment",
+        what: "One case for each thing that other programs, rights, limits, disks and file systems may do to a pool or a log. The \
+               program prints what pobj says or does in each; anything else than the named error or the promise in the book \
+               fails.",
+        ci: &[Run::of("cargo run --release -p tests --bin environment")],
+        long: &[Run::of("cargo run --release -p tests --bin environment")],
+    },
     Row { name: "R13", title: "The language's rules", what: "", ci: &[], long: &[] },
     Row { name: "R14", title: "Coverage", what: "", ci: &[], long: &[] },
 ];

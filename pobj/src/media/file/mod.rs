@@ -23,7 +23,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock, fstat, fsync, ftruncate};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use self::naming::Unpublished;
 use self::opening::Claim;
@@ -255,7 +255,7 @@ impl Media for FileMedia {
         }
         self.grow_from(old, len).map_err(|e| {
             // Gives back what was allocated before the failure; if even that fails, the file is merely longer.
-            let _ = ftruncate(&self.file, old);
+            let _ = retry_on_intr(|| ftruncate(&self.file, old));
             self.failed("grow the pool file", e)
         })
     }
@@ -265,7 +265,7 @@ impl Media for FileMedia {
         if len <= Media::len(self)? {
             return Ok(());
         }
-        ftruncate(&self.file, len).map_err(|e| self.failed("lengthen the pool file", e))
+        retry_on_intr(|| ftruncate(&self.file, len)).map_err(|e| self.failed("lengthen the pool file", e))
     }
 
     fn truncate(&self, len: u64) -> Result<()> {
@@ -273,7 +273,7 @@ impl Media for FileMedia {
         if len >= Media::len(self)? {
             return Ok(());
         }
-        ftruncate(&self.file, len).map_err(|e| self.failed("shorten the pool file", e))
+        retry_on_intr(|| ftruncate(&self.file, len)).map_err(|e| self.failed("shorten the pool file", e))
     }
 
     fn punch(&self, offset: u64, len: u64) -> Result<()> {

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, fsync, openat, statat, unlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::io_error;
 use super::opening::lock;
@@ -41,13 +41,15 @@ pub(super) fn create(path: &Path) -> Result<(File, Unpublished)> {
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())
+    let parent = parent.unwrap_or(Path::new("."));
+    let directory = retry_on_intr(|| openat(CWD, parent, flags, Mode::empty()))
         .map_err(|e| failed("open the pool's directory", e))?;
     loop {
         let random = getrandom::u64().map_err(|e| Error::io("draw a random name", e))?;
         let temporary = temporary_name(name, random);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = match openat(&directory, &temporary, flags, Mode::from_raw_mode(0o666)) {
+        let mode = Mode::from_raw_mode(0o666);
+        let file = match retry_on_intr(|| openat(&directory, &temporary, flags, mode)) {
             Ok(file) => File::from(file),
             Err(Errno::EXIST) => continue,
             Err(e) => return Err(failed("create the pool file", e)),

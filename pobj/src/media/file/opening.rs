@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::io_error;
 use crate::ground::error::{Error, Result};
@@ -35,7 +35,7 @@ pub(super) fn open(path: &Path, claim: Claim) -> Result<File> {
     for _ in 0..OPEN_ATTEMPTS {
         // Looked at before it is opened, because merely opening a device can have effects.
         named_file(path)?;
-        let file = match openat(CWD, path, flags, Mode::empty()) {
+        let file = match retry_on_intr(|| openat(CWD, path, flags, Mode::empty())) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => {
                 return Err(Error::NotFound { path: path.to_owned() });
