@@ -3,6 +3,8 @@
 pub mod book;
 pub mod campaign;
 pub mod crash;
+pub mod damage;
 pub mod evidence;
+pub mod fuzz;
 pub mod support;
 pub mod workload;
