@@ -7,7 +7,9 @@ pub mod crash_image;
 pub mod open;
 pub mod operations;
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Does one thing with bytes.
 pub type Target = fn(&[u8]);
@@ -20,6 +22,14 @@ pub const TARGETS: [(&str, Target); 3] =
 #[must_use]
 pub fn corpus(target: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus")).join(target)
+}
+
+/// Keeps something for as long as the process lives, as the fuzzer does. It stays known, so that it is no leak.
+fn keep<T: Any + Send + Sync>(value: T) -> &'static T {
+    static KEPT: Mutex<Vec<&'static (dyn Any + Send + Sync)>> = Mutex::new(Vec::new());
+    let kept: &'static T = Box::leak(Box::new(value));
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    kept
 }
 
 /// The input, taken from its front; zeros behind its end.

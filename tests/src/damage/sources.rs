@@ -173,6 +173,8 @@ fn use_pool<R: Persistent>(
     walk: &dyn Fn(&Pool<R>) -> u64,
     change: &dyn Fn(&Pool<R>) -> pobj::Result<()>,
 ) -> Result<Fate, String> {
+    // Replays into its image, and writes nothing.
+    drop(cost.of(|| options.open_read_only_on(Arc::clone(media))));
     let pool = match cost.of(|| options.open_on(Arc::clone(media))) {
         Ok(pool) => pool,
         Err(error) => return Ok(Fate::Refused(error)),
@@ -223,8 +225,8 @@ fn store<E: Engine>(
 where
     Store<E>: From<Pool<Map<'static, E>>>,
 {
-    let media = SimMedia::new(1 << 20).expect("memory");
-    let options: Options<Map<'static, E>> = small(1 << 20);
+    let media = SimMedia::new(3 << 19).expect("memory");
+    let options: Options<Map<'static, E>> = small(3 << 19);
     let pool = options.create_on(Arc::new(media.clone()), |tx| Map::new(tx)).expect("a new store");
     let live = |pool: &Pool<Map<'static, E>>, from: u64| {
         pool.write(|map, tx| {

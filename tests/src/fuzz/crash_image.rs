@@ -14,7 +14,7 @@ use pobj::Durability::{Eventual, Immediate};
 use pobj::media::Media;
 use pobj::media::sim::{Choice, CrashPoint, Presence, Trace};
 
-use super::Input;
+use super::{Input, keep};
 use crate::crash::{Action, History, Mode, run as run_script};
 use crate::damage::Forge;
 use crate::workload::{Model, Op};
@@ -65,8 +65,7 @@ fn script() -> Vec<Action> {
 fn scene(mode: Mode) -> Scene {
     let history = run_script(mode, &script(), &[]);
     assert!(history.error.is_none(), "the script runs");
-    // For as long as the process lives, as the fuzzer does.
-    let trace: &'static Trace = Box::leak(Box::new(history.media.trace()));
+    let trace: &'static Trace = keep(history.media.trace());
     let (events, mut points, mut cuts) = (trace.events().len(), Vec::new(), trace.cuts());
     let mut next = 0;
     while let Some(point) = cuts.next() {

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
-use super::Input;
+use super::{Input, keep};
 use crate::damage::{Bench, Damage, Edit, NAMES, Plan, Source, source};
 
 const WHOLE: u8 = 1 << 6;
@@ -56,8 +56,7 @@ fn with(
     patients.with_borrow_mut(|patients| {
         patients.resize_with(NAMES.len(), || None);
         let patient = patients[which].get_or_insert_with(|| {
-            // For as long as the process lives, as the fuzzer does.
-            let made: &'static Source = Box::leak(Box::new(source(NAMES[which])));
+            let made: &'static Source = keep(source(NAMES[which]));
             let plan = Plan::new(made, made.later.clone(), 0, 1, 0);
             Patient { source: made, plan, bench: Bench::new(made) }
         });

@@ -19,9 +19,11 @@ use pobj::{
 };
 
 use super::Input;
-use crate::crash::{MAX_SIZE, Mode, acknowledged, started};
+use crate::crash::{Mode, acknowledged, started};
 
-const STEPS_MAX: usize = 200;
+/// Small, so that a run is short and the pool is full now and then.
+const MAX_SIZE: u64 = 9 << 16;
+const STEPS_MAX: usize = 100;
 const PLANTED: &[u8] = b"\x02pob";
 const SAMPLES: usize = 24;
 
@@ -192,7 +194,7 @@ pub fn run(data: &[u8]) {
     let begun = BEGINS.with_borrow_mut(|begins| {
         begins.resize_with(Mode::ALL.len(), || None);
         let begin = begins[which].get_or_insert_with(|| {
-            let media = mode.media();
+            let media = SimMedia::with_domain(MAX_SIZE, mode.domain()).expect("memory");
             let made = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Root::default()));
             made.and_then(Pool::close).expect("a new pool");
             Begin { bytes: media.bytes(), media }
