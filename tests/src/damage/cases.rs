@@ -285,7 +285,7 @@ impl<'a> Plan<'a> {
         let (base, old) = (word(bytes, 64), target(pointer));
         let value = match index % LINK_KINDS {
             // To where it is itself, as near as a block may begin.
-            0 => base + at as u64 & !15,
+            0 => (base + at as u64) & !15,
             1 => target(pointer + self.pointers.len() - 1),
             2 => target(pointer + 1),
             3 => target(Random(self.seed ^ index as u64).word() as usize),
