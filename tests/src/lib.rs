@@ -3,10 +3,12 @@
 pub mod book;
 pub mod campaign;
 pub mod crash;
+pub mod damage;
 #[cfg(target_os = "linux")]
 pub mod environment;
 pub mod evidence;
 #[cfg(target_os = "linux")]
 pub mod faults;
+pub mod fuzz;
 pub mod support;
 pub mod workload;

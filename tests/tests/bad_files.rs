@@ -160,6 +160,35 @@ fn files_of_others_are_not_pools() {
     assert_modest();
 }
 
+/// Catches an open that goes through a file, or asks for memory, as long as it says it is: a terabyte of holes.
+#[test]
+fn sparse_files_cost_nothing() {
+    const LONG: u64 = 1 << 40;
+    let mut patient = Patient::closed(Patient::file());
+    let expected = *patient.walks.last().unwrap();
+    let Place::File(directory) = &patient.place else { panic!("it is in a file") };
+    let path = Place::path(directory);
+    let begun = std::time::Instant::now();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    if file.set_len(LONG).is_err() {
+        return println!("skipped: no file of {LONG} bytes here");
+    }
+    // A pool with holes behind it is whole, and is cut when it opens.
+    let pool = options().open(&path).unwrap();
+    assert_eq!(tests::support::zoo::walk(&pool.read()), expected);
+    pool.close().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() < LONG);
+    // One that is nothing but holes is no pool.
+    file.set_len(0).unwrap();
+    file.set_len(LONG).unwrap();
+    assert!(matches!(options().open(&path), Err(Error::NotAPool { .. })));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    let bytes = patient.bytes.clone();
+    let fate = patient.treat(&bytes, &|| "the pool again".to_owned());
+    assert!(matches!(fate, Fate::Lives(found) if found == expected), "{fate:?}");
+    assert_modest();
+}
+
 /// Gives both headers a change and a checksum that is right again.
 fn with_headers(bytes: &[u8], change: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut bytes = bytes.to_vec();

@@ -96,6 +96,10 @@ pub(super) struct Scan<'m> {
     undo: Vec<Undo>,
     /// Offset and length of what was read outside the ring.
     outside: Vec<(u64, u64)>,
+    /// Extents that were looked through, by nonce.
+    extents: HashSet<u64>,
+    /// Bytes of the bodies outside the ring so far.
+    spilled: u64,
 }
 
 /// Where old words are.
@@ -121,6 +125,8 @@ impl<'m> Scan<'m> {
             txid: state.txid,
             undo: Vec::new(),
             outside: Vec::new(),
+            extents: HashSet::new(),
+            spilled: 0,
         }
     }
 
@@ -175,8 +181,7 @@ impl<'m> Scan<'m> {
             }
             scan.undo.clear();
             if kind.is_spilled() {
-                let words = scan.window.from(range.start, range.len())?;
-                scan.outside.extend(spill_place(&words[..range.len()]));
+                scan.keep_spill(range.clone())?;
             }
             giving = giving && !kind.is_spilled() && {
                 let body = &scan.window.from(range.start, range.len())?[..range.len()];
@@ -207,6 +212,20 @@ impl<'m> Scan<'m> {
         Ok(None)
     }
 
+    /// Notes where a body is outside the ring. Each lies behind the ones before, so together they are no longer than the
+    /// file; without this check few small records could have one long body read again and again.
+    fn keep_spill(&mut self, range: Range<usize>) -> Result<()> {
+        let words = &self.window.from(range.start, range.len())?[..range.len()];
+        let place = spill_place(words);
+        self.spilled = self.spilled.saturating_add(place.map_or(0, |(_, len)| len));
+        if self.spilled > self.window.media.len()? {
+            let what = "the bodies of large transactions are longer than the file";
+            return Err(Error::corrupt(what, self.window.ring.start + range.start as u64));
+        }
+        self.outside.extend(place);
+        Ok(())
+    }
+
     /// Notes old words; those in an extent are looked up.
     fn keep_undo(&mut self, kind: Kind, range: Range<usize>) -> Result<()> {
         if kind == Kind::Undo {
@@ -217,6 +236,11 @@ impl<'m> Scan<'m> {
         let extent = Extent::read(words).ok_or_else(|| {
             Error::corrupt("a record names no extent", self.window.ring.start + range.start as u64)
         })?;
+        // A nonce is drawn for one extent and named once. Records that name it again would have it looked through again.
+        if !self.extents.insert(extent.nonce) {
+            let offset = self.window.ring.start + range.start as u64;
+            return Err(Error::corrupt("two records name the same extent", offset));
+        }
         let (media, salt) = (self.window.media, extent.salt(self.salt));
         // After its transaction has rolled back, an extent may be gone or cut.
         let end = media.len()?.min(extent.offset.saturating_add(extent.len));

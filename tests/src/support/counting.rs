@@ -37,6 +37,20 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// What is in use now; the peak is taken anew from here.
+#[must_use]
+pub fn mark() -> usize {
+    let now = IN_USE.load(Ordering::Relaxed);
+    PEAK.store(now, Ordering::Relaxed);
+    now
+}
+
+/// How much more than at the mark was in use at most; 0 where this allocator is not the program's.
+#[must_use]
+pub fn most_since(mark: usize) -> usize {
+    PEAK.load(Ordering::Relaxed).saturating_sub(mark)
+}
+
 /// No damage may ask for more at once: the files have less than 1 MiB.
 const LARGEST_MAX: usize = 4 << 20;
 /// All suites of this file together, which run side by side.

@@ -129,6 +129,18 @@ pub fn live<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()>
     sell(zoo, tx, number)
 }
 
+/// A change of so many words that its record lies outside the ring.
+pub fn spill<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>) -> pobj::Result<()> {
+    zoo.plain.extend(tx, (0..6000).map(|word| word ^ 0x5555))
+}
+
+/// A change of so many words that, in place, the old ones lie outside the ring.
+pub fn touch_all<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>) -> pobj::Result<()> {
+    live(zoo, tx, 30)?;
+    zoo.plain.iter_mut(tx).for_each(|word| *word ^= 0x7777);
+    Ok(())
+}
+
 /// Shared tickets: one is made, one is used, one is cloned, and from time to time one is dropped.
 fn sell<'p>(zoo: &mut Zoo<'p>, tx: &Tx<'p>, number: u64) -> pobj::Result<()> {
     let last = zoo.tickets.last().map(|last| last.clone(tx));
@@ -235,14 +247,17 @@ fn walk_beast(mut beast: &Beast<'_>, sum: &mut Sum) {
     }
 }
 
-struct Sum(u64);
+/// Mixes words into a number.
+pub struct Sum(pub u64);
 
 impl Sum {
-    fn add(&mut self, word: u64) {
+    /// One more word.
+    pub fn add(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
     }
 
-    fn add_text(&mut self, text: &str) {
+    /// A text, whose characters are looked at.
+    pub fn add_text(&mut self, text: &str) {
         assert!(text.chars().count() <= text.len());
         text.bytes().for_each(|byte| self.add(u64::from(byte)));
         self.add(u64::MAX);
