@@ -274,7 +274,7 @@ impl Bars {
         let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(1.0, f64::max));
         match self.log {
             true => (10f64.powf(least.log10().floor()), 10f64.powf(most.log10().ceil())),
-            false => (0.0, most),
+            false => (0.0, most.ceil()),
         }
     }
 
@@ -340,7 +340,8 @@ impl Bars {
     {
         let mut x = left;
         for (name, blue, other) in &self.series {
-            for (color, shift) in [(blue, 0), (other, 18)] {
+            let colors = [(blue, 0), (other, 18)];
+            for (color, shift) in colors.into_iter().take(if blue == other { 1 } else { 2 }) {
                 let square = [(x + shift, 62), (x + shift + 16, 78)];
                 area.draw(&Rectangle::new(square, color.filled())).map_err(failed)?;
             }

@@ -211,7 +211,7 @@ fn bars(run: &Run) -> String {
                 Some(_) => "missed",
                 None => "",
             };
-            let asked = asked.map_or_else(|| "-".into(), |asked| format!("{asked}"));
+            let asked = asked.map_or_else(|| "-".into(), digits);
             let _ = writeln!(
                 text,
                 "| {what}, {medium} | {name} | {} | {} | {} | {asked} | {verdict} |",
@@ -363,7 +363,7 @@ pub fn quantity(value: f64, unit: &str) -> String {
 /// Three digits, and no more after the point than they need.
 fn digits(value: f64) -> String {
     match value {
-        whole if whole.fract() == 0.0 && whole < 1e4 => format!("{whole}"),
+        whole if whole.fract() == 0.0 => thousands(whole as u64),
         small if small < 10.0 => format!("{small:.2}"),
         middle if middle < 100.0 => format!("{middle:.1}"),
         _ => thousands(value.round() as u64),
@@ -441,7 +441,8 @@ mod tests {
     fn bars_are_judged_against_the_fastest() {
         let text = bars(&run());
         let line = text.lines().find(|line| line.contains("change one field, full save, disk"));
-        let asked = "| change one field, full save, disk | postcard | 90 ms | 100 us | 900 | 1000 | missed |";
+        let asked =
+            "| change one field, full save, disk | postcard | 90 ms | 100 us | 900 | 1,000 | missed |";
         assert_eq!(line, Some(asked), "{text}");
     }
 

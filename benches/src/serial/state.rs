@@ -111,13 +111,13 @@ impl Sum {
     /// Adds an entry of the tree.
     #[inline]
     pub fn rank(&mut self, rank: u64, number: u64) {
-        self.0 = self.0.wrapping_add(rank.wrapping_mul(number | 1));
+        self.0 = self.0.wrapping_add(rank.wrapping_add(1).wrapping_mul(number | 1));
     }
 
     /// Adds an element of the list.
     #[inline]
     pub fn event(&mut self, number: u64) {
-        self.0 = self.0.wrapping_add(number);
+        self.0 = self.0.wrapping_add(number).wrapping_add(1);
     }
 }
 
