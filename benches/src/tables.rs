@@ -217,7 +217,7 @@ fn bars(run: &Run) -> String {
                 "| {what}, {medium} | {name} | {} | {} | {} | {asked} | {verdict} |",
                 quantity(peer, unit),
                 quantity(pobj, unit),
-                digits(peer / pobj),
+                times(peer / pobj),
             );
         }
     }
@@ -370,6 +370,11 @@ fn digits(value: f64) -> String {
     }
 }
 
+/// How many times faster; a fraction where it is slower.
+fn times(ratio: f64) -> String {
+    if ratio < 1.0 { format!("1/{}", digits(1.0 / ratio)) } else { digits(ratio) }
+}
+
 /// A count with commas.
 #[must_use]
 pub fn thousands(count: u64) -> String {
@@ -403,6 +408,7 @@ mod tests {
             add(names::SERIAL, contender, 1_000_000, names::CHANGE_ONE, "us", micros);
         }
         add(names::STORES, "pobj kv hash, Immediate", 1000, names::GET, "ns", 120.0);
+        add(names::STORES, "LMDB, sync", 1000, names::GET, "ns", 500.0);
         add(names::STORES, "pobj kv hash, Eventual", 1000, names::GET, "ns", 110.0);
         run
     }
@@ -455,12 +461,13 @@ mod tests {
         assert!(text.contains("A state of 1,000,000 records"), "{text}");
     }
 
-    /// Catches modes that are in the wrong table, or in none.
+    /// Catches modes that are in the wrong table, or in none, in a build without the peers too.
     #[test]
     fn durable_and_other_stores_have_tables_of_their_own() {
         let text = stores(&run());
         let (durable, other) = text.split_once("not durable").unwrap_or_default();
         assert!(durable.contains("pobj kv hash, Immediate") && !durable.contains("Eventual"), "{text}");
+        assert!(durable.contains("| LMDB, sync |"), "{text}");
         assert!(other.contains("pobj kv hash, Eventual") && !other.contains("Immediate"), "{text}");
     }
 
@@ -472,5 +479,6 @@ mod tests {
         assert_eq!(quantity(1.0, ""), "1");
         assert_eq!(quantity(12345.6, "MiB"), "12,346 MiB");
         assert_eq!(thousands(1_000_000), "1,000,000");
+        assert_eq!((times(2.0), times(0.25)), ("2".into(), "1/4".into()));
     }
 }
