@@ -198,7 +198,7 @@ where
     for index in 1..places.len() {
         places[index] = places[index].max(places[index - 1] + APART);
     }
-    let mut lowest = SIZE.1 as i32 - 70;
+    let mut lowest = SIZE.1 as i32 - 90;
     for place in places.iter_mut().rev() {
         *place = (*place).min(lowest);
         lowest = *place - APART;
