@@ -77,7 +77,7 @@ impl Bench {
 }
 
 /// The kind of file system at `path`.
-fn file_system(path: &Path) -> String {
+pub(crate) fn file_system(path: &Path) -> String {
     match rustix::fs::statfs(path).map(|stat| stat.f_type as u32) {
         Ok(0xEF53) => "ext4".into(),
         Ok(0x0102_1994) => "tmpfs".into(),

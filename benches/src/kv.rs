@@ -56,6 +56,29 @@ pub trait Store: Send + Sync {
     }
 }
 
+/// A record.
+pub type Pair = ([u8; KEY_LEN], [u8; VALUE_LEN]);
+
+/// What the comparison over several kinds of transactions asks of a store besides.
+pub trait Batches: Store {
+    /// Puts records in, all in one transaction, as durable as the store was opened for.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    fn put_all(&self, records: &[Pair]) -> Result<()>;
+
+    /// Shows `visit` every record, in the store's own order.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
+}
+
+/// Opens a store at a path, or makes it where nothing is, with room for so many records.
+pub type OpenBatches = fn(&Path, usize) -> Result<Option<Box<dyn Batches>>>;
+
 /// Opens a new store at a path where nothing is, with room for so many records.
 pub type Open = fn(&Path, usize) -> Result<Option<Box<dyn Store>>>;
 
@@ -74,6 +97,15 @@ pub struct Contender {
 ///
 /// None.
 pub fn absent(_path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
+    Ok(None)
+}
+
+/// As [`absent`].
+///
+/// # Errors
+///
+/// None.
+pub fn absent_batches(_path: &Path, _records: usize) -> Result<Option<Box<dyn Batches>>> {
     Ok(None)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::Result;
-use crate::kv::Store;
+use crate::kv::{Batches, Pair, Store};
 
 struct Fjall {
     database: Database,
@@ -19,7 +19,7 @@ struct Fjall {
 ///
 /// If the directory or the files cannot be made.
 pub(super) fn buffered(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
-    open(path, false)
+    Ok(Some(Box::new(open(path, false)?)))
 }
 
 /// A put returns when its journal entry is durable.
@@ -28,13 +28,31 @@ pub(super) fn buffered(path: &Path, _records: usize) -> Result<Option<Box<dyn St
 ///
 /// As for [`buffered`].
 pub(super) fn sync_all(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
-    open(path, true)
+    Ok(Some(Box::new(open(path, true)?)))
 }
 
-fn open(path: &Path, sync_each: bool) -> Result<Option<Box<dyn Store>>> {
+/// As [`buffered`], also where it is already.
+///
+/// # Errors
+///
+/// As for [`buffered`].
+pub(super) fn batches_buffered(path: &Path, _records: usize) -> Result<Option<Box<dyn Batches>>> {
+    Ok(Some(Box::new(open(path, false)?)))
+}
+
+/// As [`sync_all`], also where it is already.
+///
+/// # Errors
+///
+/// As for [`buffered`].
+pub(super) fn batches_sync_all(path: &Path, _records: usize) -> Result<Option<Box<dyn Batches>>> {
+    Ok(Some(Box::new(open(path, true)?)))
+}
+
+fn open(path: &Path, sync_each: bool) -> Result<Fjall> {
     let database = Database::builder(path).open()?;
     let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
-    Ok(Some(Box::new(Fjall { database, records, sync_each })))
+    Ok(Fjall { database, records, sync_each })
 }
 
 impl Store for Fjall {
@@ -53,5 +71,24 @@ impl Store for Fjall {
 
     fn settle(&self) -> Result<()> {
         Ok(self.database.persist(PersistMode::SyncAll)?)
+    }
+}
+
+impl Batches for Fjall {
+    fn put_all(&self, records: &[Pair]) -> Result<()> {
+        let mut batch = self.database.batch();
+        for (key, value) in records {
+            batch.insert(&self.records, key.as_slice(), value.as_slice());
+        }
+        batch.commit()?;
+        if self.sync_each { self.settle() } else { Ok(()) }
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        for record in self.records.iter() {
+            let (key, value) = record.into_inner()?;
+            visit(&key, &value);
+        }
+        Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use crate::Result;
-use crate::kv::Store;
+use crate::kv::{Batches, Pair, Store};
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
@@ -20,7 +20,7 @@ struct Redb {
 ///
 /// If the file cannot be made.
 pub(super) fn none(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
-    open(path, Durability::None)
+    Ok(Some(Box::new(open(path, Durability::None)?)))
 }
 
 /// A put returns when it is durable.
@@ -29,15 +29,36 @@ pub(super) fn none(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>
 ///
 /// As for [`none`].
 pub(super) fn immediate(path: &Path, _records: usize) -> Result<Option<Box<dyn Store>>> {
-    open(path, Durability::Immediate)
+    Ok(Some(Box::new(open(path, Durability::Immediate)?)))
 }
 
-fn open(path: &Path, durability: Durability) -> Result<Option<Box<dyn Store>>> {
+/// As [`none`], also where it is already.
+///
+/// # Errors
+///
+/// As for [`none`].
+pub(super) fn batches_none(path: &Path, _records: usize) -> Result<Option<Box<dyn Batches>>> {
+    Ok(Some(Box::new(open(path, Durability::None)?)))
+}
+
+/// As [`immediate`], also where it is already.
+///
+/// # Errors
+///
+/// As for [`none`].
+pub(super) fn batches_immediate(path: &Path, _records: usize) -> Result<Option<Box<dyn Batches>>> {
+    Ok(Some(Box::new(open(path, Durability::Immediate)?)))
+}
+
+fn open(path: &Path, durability: Durability) -> Result<Redb> {
+    if path.exists() {
+        return Ok(Redb { database: Database::open(path)?, durability });
+    }
     let database = Database::create(path)?;
     let transaction = database.begin_write()?;
     drop(transaction.open_table(RECORDS)?);
     transaction.commit()?;
-    Ok(Some(Box::new(Redb { database, durability })))
+    Ok(Redb { database, durability })
 }
 
 impl Store for Redb {
@@ -60,5 +81,27 @@ impl Store for Redb {
     /// An empty durable commit makes all before it durable.
     fn settle(&self) -> Result<()> {
         Ok(self.database.begin_write()?.commit()?)
+    }
+}
+
+impl Batches for Redb {
+    fn put_all(&self, records: &[Pair]) -> Result<()> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(self.durability)?;
+        let mut table = transaction.open_table(RECORDS)?;
+        for (key, value) in records {
+            table.insert(key.as_slice(), value.as_slice())?;
+        }
+        drop(table);
+        Ok(transaction.commit()?)
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        let table = self.database.begin_read()?.open_table(RECORDS)?;
+        for record in table.iter()? {
+            let (key, value) = record?;
+            visit(key.value(), value.value());
+        }
+        Ok(())
     }
 }
