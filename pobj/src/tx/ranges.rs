@@ -83,6 +83,12 @@ impl Ranges {
         })
     }
 
+    /// The first offset of each range, and the one behind it.
+    #[cfg(feature = "sim")]
+    pub(super) fn spans(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.ranges.iter().map(|range| (range.offset, range.offset + range.words as u64 * 8))
+    }
+
     /// Gives `flush` every range.
     pub(super) fn flush_all(&self, mut flush: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
         self.ranges.iter().try_for_each(|range| flush(range.offset, range.words as u64 * 8))
