@@ -4,7 +4,8 @@
 //! What it looks for:
 //!
 //! - **unflushed**: a store that is not durable when its transaction is acknowledged, when the record is written that
-//!   commits it in place, or when the ring's head is moved past its record. A store that repeats what a durable record
+//!   commits it in place, or when the ring's head is moved past its record; and a record that is not durable when a later
+//!   one says that it is. A store that repeats what a durable record
 //!   says is excused, because recovery would make it again.
 //! - **unlogged**: a store to a place of the pool that no durable record covers: under redo one whose new bytes are in
 //!   no record, in place one whose old bytes are in none. What lies in free space needs no record.
@@ -177,7 +178,9 @@ impl<'t> Oracle<'t> {
             | Event::DurableBegun { offset, bytes } => {
                 self.flushed |= thread;
                 self.stored(event, &[(*offset, bytes.len() as u64)], bytes, thread);
-                for line in lines(*offset, bytes.len() as u64) {
+                let end = *offset + bytes.len() as u64;
+                // What else lies in a line that is written in part is not flushed with it.
+                for line in offset.div_ceil(LINE)..end / LINE {
                     self.dirty.remove(&line);
                     self.flushed_lines.remove(&line);
                 }
@@ -311,8 +314,15 @@ impl<'t> Oracle<'t> {
             self.relied_on("the ring's state was written", Some(kept_from));
         } else if geometry.may_hold_records(&self.view, offset) {
             let pool_id = geometry.pool_id;
-            if self.journal.note_records(pool_id, offset, bytes, &self.view) {
+            let noted = self.journal.note_records(pool_id, offset, bytes, &self.view, &self.waiting);
+            if noted.commits_in_place {
                 self.relied_on("a commit record was written", None);
+            }
+            if noted.vouches_in_vain && self.published {
+                self.findings.unflushed += 1;
+                self.findings.tell(|| {
+                    format!("the record at {offset:#x} was written, and says that one is durable which is not")
+                });
             }
         }
     }

@@ -43,6 +43,15 @@ impl Record {
     }
 }
 
+/// What was found about records that were written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    /// One of them commits what was stored in place.
+    pub(super) commits_in_place: bool,
+    /// One of them says that earlier ones are durable, and one of these is not.
+    pub(super) vouches_in_vain: bool,
+}
+
 /// All records of a run.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
@@ -72,10 +81,17 @@ impl Journal {
         self.in_place
     }
 
-    /// Something was written where records are; `view` is what a reader sees now. Whether it commits what was stored in
-    /// place.
-    pub(super) fn note_records(&mut self, pool_id: u64, offset: u64, bytes: &[u8], view: &[u8]) -> bool {
-        let (mut at, mut commits) = (0, false);
+    /// Something was written where records are; `view` is what a reader sees now.
+    pub(super) fn note_records(
+        &mut self,
+        pool_id: u64,
+        offset: u64,
+        bytes: &[u8],
+        view: &[u8],
+        waiting: &HashMap<u64, Waiting>,
+    ) -> Noted {
+        let (mut at, mut noted) = (0, Noted::default());
+        let earlier = self.records.len();
         while at + HEADER_LEN <= bytes.len() as u64 {
             let (len_and_kind, id) = (word_at(bytes, at + 32), word_at(bytes, at + 24));
             let (len, kind) = (len_and_kind & 0xFFFF_FFFF, len_and_kind >> 32);
@@ -85,7 +101,11 @@ impl Journal {
             }
             let body = &bytes[(at + HEADER_LEN) as usize..(at + len) as usize];
             self.in_place |= kind >= kind::UNDO;
-            commits |= kind >= kind::COMMIT;
+            noted.commits_in_place |= kind >= kind::COMMIT;
+            let (horizon, in_place) = (word_at(bytes, at + 16), kind >= kind::UNDO);
+            let vouched = |record: &&Record| in_place || record.txid <= horizon;
+            let mut vouched = self.records[self.first..earlier].iter().filter(vouched);
+            noted.vouches_in_vain |= vouched.any(|record| !record.is_durable(waiting));
             let outside = [kind::SPILL, kind::COMMIT_SPILL].contains(&kind);
             let outside = outside.then(|| (word_at(body, 0), word_at(body, 8)));
             let record = Record {
@@ -104,7 +124,7 @@ impl Journal {
             }
             at += len.next_multiple_of(LINE);
         }
-        commits
+        noted
     }
 
     fn note(&mut self, record: Record, body: &[u8]) {
