@@ -10,8 +10,8 @@ use std::sync::Arc;
 use pobj::kv::{Hash, Ordered, Store};
 use pobj::media::{Domain, ImageMode, RamMedia};
 use pobj::{
-    Error, PArc, PAtomicU64, PBTreeMap, PBTreeSet, PBox, PCell, PConcurrentMap, PDeque, PHashMap, PHashSet, PList,
-    PMutex, PRc, PRefCell, PRwLock, PString, PVec, PWeak, Persistent, Pool, Result, Tx,
+    Error, PArc, PAtomicU64, PBTreeMap, PBTreeSet, PBox, PCell, PConcurrentMap, PDeque, PHashMap, PHashSet,
+    PList, PMutex, PRc, PRefCell, PRwLock, PString, PVec, PWeak, Persistent, Pool, Result, Tx,
 };
 
 const MAX_SIZE: u64 = 1 << 20;

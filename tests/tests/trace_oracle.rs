@@ -58,6 +58,7 @@ fn per_mille(part: u64, whole: u64) -> u64 {
 fn every_store_is_logged_flushed_and_fenced() {
     let seed = seed("trace_oracle");
     let random_scripts = number("POBJ_ORACLE_SCRIPTS").unwrap_or(8);
+    let mut wasteful = Vec::new();
     for mode in Mode::ALL {
         let begun = Instant::now();
         let mut random = Random(seed);
@@ -66,7 +67,11 @@ fn every_store_is_logged_flushed_and_fenced() {
         let mut sum = Findings::default();
         for script in &scripts {
             let history = run(mode, script, &[]);
-            assert!(matches!(history.error, None | Some(pobj::Error::PoolFull { .. })), "{:?}", history.error);
+            assert!(
+                matches!(history.error, None | Some(pobj::Error::PoolFull { .. })),
+                "{:?}",
+                history.error
+            );
             let found = examine(&history.media.trace());
             if found.violations() > 0 {
                 println!("{mode:?}, POBJ_SEED={seed}: {script:?}");
@@ -74,7 +79,12 @@ fn every_store_is_logged_flushed_and_fenced() {
             sum.add(&found);
         }
         println!("{mode:?}, POBJ_SEED={seed}: {sum}");
-        let flushes = per_mille(sum.redundant_flushes, sum.flushes);
+        let lines = sum.flushes + sum.written_through;
+        let (unchanged, twice) = (sum.redundant_flushes - sum.flushed_twice, sum.flushed_twice);
+        // In place, every line of a value that `&mut` was given to is flushed: a word may have changed, reached the medium
+        // and changed back. Only a line that was flushed just before is known to need nothing.
+        let in_place = mode.image() == ImageMode::InPlace;
+        let flushes = per_mille(if in_place { twice } else { unchanged + twice }, lines);
         let fences = per_mille(sum.redundant_fences, sum.fences);
         Evidence::of("R6", format!("stores of every script, {mode:?}"))
             .with("scripts", scripts.len() as u64)
@@ -82,16 +92,26 @@ fn every_store_is_logged_flushed_and_fenced() {
             .with("acknowledgements", sum.acknowledged)
             .with("not flushed or not fenced", sum.unflushed)
             .with("not logged", sum.unlogged)
+            .with("lines written through", sum.written_through)
             .with("lines flushed", sum.flushes)
-            .with("flushed twice", sum.flushed_twice)
-            .with("of a thousand in vain", flushes)
+            .with("of them twice", twice)
+            .with("of them unchanged", unchanged)
+            .with("of a thousand lines in vain", flushes)
             .with("fences", sum.fences)
             .with("of a thousand fences in vain", fences)
             .violations(sum.violations())
+            .note(if in_place {
+                "unchanged lines are not counted as in vain: a value may have changed, reached the medium and changed back"
+            } else {
+                ""
+            })
             .tell(begun.elapsed());
         assert_eq!(sum.violations(), 0, "{mode:?}, POBJ_SEED={seed}: {sum}");
-        assert!(flushes <= REDUNDANT_MAX && fences <= REDUNDANT_MAX, "{mode:?}, POBJ_SEED={seed}: {sum}");
+        if flushes > REDUNDANT_MAX || fences > REDUNDANT_MAX {
+            wasteful.push(format!("{mode:?}, POBJ_SEED={seed}: {sum}"));
+        }
     }
+    assert!(wasteful.is_empty(), "{wasteful:#?}");
 }
 
 /// What the oracle says of a run with a planted bug.

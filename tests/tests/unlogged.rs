@@ -176,6 +176,24 @@ fn writes_to_home_that_no_record_covers_are_found_in_the_trace() {
     }
 }
 
+/// In place, words of one line that were logged one by one are flushed as one line.
+#[test]
+fn a_line_with_many_ranges_is_flushed_once() {
+    let flushes = |count: usize| {
+        let found = examined(Mode::LineUndo, |_, pool| {
+            pool.write(|root, tx| root.items.extend(tx, 0..64)).unwrap();
+            pool.write(|root, tx| {
+                (0..count).rev().step_by(2).for_each(|at| *root.items.get_mut(at, tx).unwrap() += 1);
+                Ok(())
+            })
+            .unwrap();
+        });
+        assert_eq!((found.flushed_twice, found.violations()), (0, 0), "{found}");
+        found.flushes
+    };
+    assert!(flushes(64) <= flushes(2) + 8, "64 words lie in 8 lines, or 9");
+}
+
 #[test]
 fn flushes_and_fences_in_vain_are_counted() {
     let before = examined(Mode::LineRedo, |_, _| {});

@@ -29,7 +29,8 @@ impl Heap {
     /// What the byte at `offset` lies in. To be asked before the running transaction's changes are in the image.
     pub(crate) fn around(&mut self, image: &Image, offset: u64) -> Around {
         let Some((chunk, within)) = self.place.locate(offset) else { return Around::Metadata };
-        let state = |heap: &Self, chunk: usize| heap.table.get(chunk).map_or(State::Free, |entry| entry.state());
+        let state =
+            |heap: &Self, chunk: usize| heap.table.get(chunk).map_or(State::Free, |entry| entry.state());
         match state(self, chunk) {
             State::Free | State::Punching => Around::Free,
             State::Metadata => Around::Metadata,
@@ -39,7 +40,8 @@ impl Heap {
                 let Some(first) = first else { return Around::Free };
                 let count = self.table[first].number();
                 let slot = self.slot_offset(first as u32);
-                let committed = slot.is_some_and(|slot| image.load_u64(slot) == Slot::Large { count }.encode());
+                let committed =
+                    slot.is_some_and(|slot| image.load_u64(slot) == Slot::Large { count }.encode());
                 let len = u64::from(count) * CHUNK;
                 if committed { Around::Committed { len } } else { Around::New { len } }
             }
@@ -51,7 +53,9 @@ impl Heap {
         if self.runs.get(index).is_some_and(Run::is_unread) {
             self.read_run(image, index);
         }
-        let (Some(run), Some(slot)) = (self.runs.get(index), self.slot_offset(chunk)) else { return Around::Free };
+        let (Some(run), Some(slot)) = (self.runs.get(index), self.slot_offset(chunk)) else {
+            return Around::Free;
+        };
         let (block, len) = (within / run.info().size, u64::from(run.info().size));
         let (word, bit) = (block / 64, block % 64);
         if block >= run.info().count || run.word(word) >> bit & 1 == 0 {

@@ -150,7 +150,8 @@ impl PoolCore {
         }
         let threads = writable && media.background() && !in_place;
         #[cfg(feature = "sim")]
-        let shadow = settings.unlogged.filter(|_| !in_place).map(|describe| shadow::Shadow::new(&image, describe));
+        let shadow =
+            settings.unlogged.filter(|_| !in_place).map(|describe| shadow::Shadow::new(&image, describe));
         let body = Arc::new(PoolBody {
             image,
             journal,

@@ -57,7 +57,9 @@ impl Shadow {
             }
             let words = before.as_chunks::<8>().0.iter().zip(now.as_chunks::<8>().0).enumerate();
             let differ = words.filter(|(_, (before, now))| before != now);
-            found.extend(differ.map(|(word, (before, _))| ((page + word * 8) as u64, u64::from_ne_bytes(*before))));
+            found.extend(
+                differ.map(|(word, (before, _))| ((page + word * 8) as u64, u64::from_ne_bytes(*before))),
+            );
         }
         found
     }

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 use std::{env, fs};
 
-use tests::evidence::Evidence;
+use ::tests::evidence::Evidence;
 
 /// A tool, and what it runs.
 struct Tool {
@@ -40,11 +40,40 @@ const TOOLS: [Tool; 4] = [
         few: &["--test", "memory", "--test", "memory_types"],
         // Without: what maps files, forks or starts processes, which Miri cannot.
         all: &[
-            "--test", "memory", "--test", "memory_types", "--test", "cells", "--test", "collect", "--test", "shared",
-            "--test", "collections_btree", "--test", "collections_bulk", "--test", "collections_deque", "--test",
-            "collections_list", "--test", "collections_map", "--test", "collections_set", "--test",
-            "collections_vec", "--test", "concurrent_map", "--test", "kv_hash", "--test", "kv_ordered", "--test",
-            "log", "--test", "blk",
+            "--test",
+            "memory",
+            "--test",
+            "memory_types",
+            "--test",
+            "cells",
+            "--test",
+            "collect",
+            "--test",
+            "shared",
+            "--test",
+            "collections_btree",
+            "--test",
+            "collections_bulk",
+            "--test",
+            "collections_deque",
+            "--test",
+            "collections_list",
+            "--test",
+            "collections_map",
+            "--test",
+            "collections_set",
+            "--test",
+            "collections_vec",
+            "--test",
+            "concurrent_map",
+            "--test",
+            "kv_hash",
+            "--test",
+            "kv_ordered",
+            "--test",
+            "log",
+            "--test",
+            "blk",
         ],
         note: "pointers in a pool are integers, so provenance is exposed; files cannot be mapped",
     },
@@ -66,11 +95,19 @@ const TOOLS: [Tool; 4] = [
         target: "tsan",
         // The standard library's own locks and channels must be watched too.
         cargo: &["+nightly", "test", "-Zbuild-std", "--target", TARGET, "-p", "pobj"],
-        few: &["--test", "memory_types", "--test", "concurrent_map", "--test", "threads"],
+        few: &["--test", "memory_types", "--test", "concurrent_map"],
         // Without what maps files: its places are chosen where ThreadSanitizer has no shadow.
         all: &[
-            "--test", "memory_types", "--test", "concurrent_map", "--test", "threads", "--test", "kv_hash", "--test",
-            "kv_ordered", "--test", "blk", "--test", "cells",
+            "--test",
+            "memory_types",
+            "--test",
+            "concurrent_map",
+            "--test",
+            "kv_hash",
+            "--test",
+            "kv_ordered",
+            "--test",
+            "cells",
         ],
         note: "mapped pools lie at addresses that the tool does not shadow",
     },

@@ -26,7 +26,7 @@ use std::fmt;
 use pobj::media::Domain;
 use pobj::media::sim::{Event, Trace};
 
-use super::Mark;
+use super::{Mark, Mode};
 use format::{Geometry, HOME_TXID, LINE, WORD, word_at};
 use journal::Journal;
 
@@ -38,7 +38,9 @@ const TOLD_MAX: usize = 8;
 pub struct Findings {
     /// Words that were stored.
     pub stores: u64,
-    /// Lines that the program had flushed.
+    /// Lines that were written past the cache, or flushed by the write itself.
+    pub written_through: u64,
+    /// Lines that were stored to, and flushed later.
     pub flushes: u64,
     /// Of these, lines without a store since they were flushed last.
     pub redundant_flushes: u64,
@@ -69,6 +71,7 @@ impl Findings {
     /// Counts another run's findings too.
     pub fn add(&mut self, other: &Self) {
         self.stores += other.stores;
+        self.written_through += other.written_through;
         self.flushes += other.flushes;
         self.redundant_flushes += other.redundant_flushes;
         self.flushed_twice += other.flushed_twice;
@@ -93,12 +96,13 @@ impl fmt::Display for Findings {
         write!(
             f,
             "{} words stored, {} acknowledgements: {} unflushed, {} unlogged; \
-             {} lines flushed, {} in vain \
+             {} lines written through, {} flushed, {} in vain \
              ({} of them twice); {} fences, {} in vain",
             self.stores,
             self.acknowledged,
             self.unflushed,
             self.unlogged,
+            self.written_through,
             self.flushes,
             self.redundant_flushes,
             self.flushed_twice,
@@ -117,12 +121,25 @@ pub fn examine(trace: &Trace) -> Findings {
     oracle.findings
 }
 
+/// Reads a whole trace, in which every rule is to hold.
+///
+/// # Panics
+///
+/// If one does not.
+pub fn assert_clean(mode: Mode, trace: &Trace) {
+    let found = examine(trace);
+    println!("{mode:?}, the trace oracle: {found}");
+    assert!(found.violations() == 0 && found.acknowledged > 0, "{mode:?}: {found}");
+}
+
 /// A word that was stored and is not yet durable.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     event: usize,
     /// The threads whose next fence makes it durable, one bit each.
     flushed_by: u64,
+    /// The allocator has cleared it, in place, in space that was free. What its owner does not name does not count.
+    cleared: bool,
 }
 
 struct Oracle<'t> {
@@ -178,6 +195,9 @@ impl<'t> Oracle<'t> {
             | Event::DurableBegun { offset, bytes } => {
                 self.flushed |= thread;
                 self.stored(event, &[(*offset, bytes.len() as u64)], bytes, thread);
+                if self.published && self.trace.domain() == Domain::CacheLine {
+                    self.findings.written_through += lines(*offset, bytes.len() as u64).count() as u64;
+                }
                 let end = *offset + bytes.len() as u64;
                 // What else lies in a line that is written in part is not flushed with it.
                 for line in offset.div_ceil(LINE)..end / LINE {
@@ -248,6 +268,7 @@ impl<'t> Oracle<'t> {
                 format!("event {event}: {old:#x} at {offset:#x} became {value:#x}, and no durable record covers that")
             });
         }
+        let own = self.thread(event);
         let mut from = 0;
         for (offset, len) in runs {
             let (start, len) = (*offset as usize, *len as usize);
@@ -255,7 +276,11 @@ impl<'t> Oracle<'t> {
             from += len;
             for word in *offset / WORD..(*offset + len as u64).div_ceil(WORD) {
                 self.findings.stores += 1;
-                self.waiting.insert(word, Waiting { event, flushed_by });
+                let cleared = flushed_by != own
+                    && self.journal.is_in_place()
+                    && word_at(&self.view, word * WORD) == 0
+                    && self.is_free(word * WORD);
+                self.waiting.insert(word, Waiting { event, flushed_by, cleared });
             }
         }
         if self.geometry.is_none() {
@@ -321,7 +346,9 @@ impl<'t> Oracle<'t> {
             if noted.vouches_in_vain && self.published {
                 self.findings.unflushed += 1;
                 self.findings.tell(|| {
-                    format!("the record at {offset:#x} was written, and says that one is durable which is not")
+                    format!(
+                        "the record at {offset:#x} was written, and says that one is durable which is not"
+                    )
                 });
             }
         }
@@ -373,7 +400,7 @@ impl<'t> Oracle<'t> {
     }
 
     /// Something was written that relies on what home holds: that must be durable, but for what a record repeats that
-    /// stays, if one is still needed: of a transaction from `kept_from` on.
+    /// stays, of a transaction from `kept_from` on, or what the running transaction would put back.
     fn relied_on(&mut self, what: &str, kept_from: Option<u64>) {
         if !self.published {
             return;
@@ -381,7 +408,10 @@ impl<'t> Oracle<'t> {
         self.expect_durable(what, |oracle, place| {
             let home = oracle.geometry.is_some_and(|geometry| geometry.is_home(&oracle.view, place));
             let value = word_at(&oracle.view, place);
-            !home || oracle.journal.says_from(kept_from.unwrap_or(0), place, value, &oracle.waiting)
+            let running = kept_from.is_some() && oracle.journal.has_old(place, &oracle.waiting);
+            !home
+                || running
+                || oracle.journal.says_from(kept_from.unwrap_or(0), place, value, &oracle.waiting)
         });
     }
 
@@ -391,6 +421,7 @@ impl<'t> Oracle<'t> {
             .waiting
             .iter()
             // In place, a block that was taken and freed again was not worth a flush.
+            .filter(|(_, waiting)| !waiting.cleared)
             .filter(|(word, _)| !excused(self, *word * WORD) && !(in_place && self.is_free(*word * WORD)))
             .map(|(word, waiting)| (*word, *waiting))
             .collect();
@@ -400,7 +431,9 @@ impl<'t> Oracle<'t> {
             let (offset, since, count) = (word * WORD, waiting.event, open.len());
             let flushed = if waiting.flushed_by == 0 { "flushed" } else { "fenced" };
             self.findings.tell(|| {
-                format!("{what}, and {offset:#x}, stored at event {since}, is not {flushed} ({count} such words)")
+                format!(
+                    "{what}, and {offset:#x}, stored at event {since}, is not {flushed} ({count} such words)"
+                )
             });
         }
         // Told once.

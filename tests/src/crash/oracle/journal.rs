@@ -157,7 +157,8 @@ impl Journal {
                 self.committed = self.committed.max(record.txid);
             }
         }
-        let durable = |offset: u64| (offset / WORD..offset / WORD + 8).all(|word| !waiting.contains_key(&word));
+        let durable =
+            |offset: u64| (offset / WORD..offset / WORD + 8).all(|word| !waiting.contains_key(&word));
         let settled: Vec<_> = self.states.extract_if(.., |(offset, ..)| durable(*offset)).collect();
         for (_, epoch, txid) in settled {
             let reopened = std::mem::replace(&mut self.epoch, epoch) != epoch;
