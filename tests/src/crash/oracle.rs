@@ -442,12 +442,11 @@ impl<'t> Oracle<'t> {
         }
     }
 
-    /// Whether a place is in the heap's free space: nothing depends on what lies there.
+    /// Whether a place is in the heap's free space, or in space that no transaction has added yet: nothing depends on
+    /// what lies there.
     fn is_free(&self, place: u64) -> bool {
-        self.geometry.as_ref().is_some_and(|geometry| {
-            geometry.is_home(&self.view, place)
-                && !geometry.is_allocated(|place| self.committed_word(place), place)
-        })
+        let word = |place: u64| self.committed_word(place);
+        self.geometry.is_some_and(|geometry| geometry.is_free(word, place))
     }
 }
 

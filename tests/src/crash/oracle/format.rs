@@ -12,6 +12,7 @@ const CHUNK: u64 = 64 << 10;
 const GROUP: u64 = 128;
 const SLOT: u64 = 512;
 const SUPERBLOCK: u64 = 4 * BLOCK;
+const HEAP_LEN: u64 = SUPERBLOCK + 8;
 
 /// The word at an offset; zero beyond the end.
 pub(super) fn word_at(bytes: &[u8], offset: u64) -> u64 {
@@ -68,6 +69,11 @@ impl Geometry {
             || (self.heap..heap_len(view)).contains(&offset)
     }
 
+    /// Whether a place is the heap's, and not in use. `word` gives home's words.
+    pub(super) fn is_free(&self, word: impl Fn(u64) -> u64, offset: u64) -> bool {
+        offset >= self.heap && (offset >= word(HEAP_LEN) || !self.is_allocated(word, offset))
+    }
+
     /// Whether a place of home is in use: in a block that is allocated, or metadata. `word` gives home's words.
     pub(super) fn is_allocated(&self, word: impl Fn(u64) -> u64, offset: u64) -> bool {
         let Some(within_heap) = offset.checked_sub(self.heap) else { return true };
@@ -94,5 +100,5 @@ impl Geometry {
 }
 
 fn heap_len(view: &[u8]) -> u64 {
-    word_at(view, SUPERBLOCK + 8)
+    word_at(view, HEAP_LEN)
 }
