@@ -14,8 +14,8 @@ use pobj::{
     PList, PMutex, PRc, PRefCell, PRwLock, PString, PVec, PWeak, Persistent, Pool, Result, Tx,
 };
 
-const MAX_SIZE: u64 = 1 << 20;
-const COUNT: u64 = if cfg!(miri) { 5 } else { 300 };
+const MAX_SIZE: u64 = if cfg!(miri) { 4 << 20 } else { 16 << 20 };
+const COUNT: u64 = if cfg!(miri) { 5 } else { 60 };
 
 #[derive(Persistent, Default)]
 #[repr(C)]
