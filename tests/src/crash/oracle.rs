@@ -375,7 +375,7 @@ impl<'t> Oracle<'t> {
     fn fence(&mut self, thread: u64, sync: bool) {
         let covers = if self.is_memory() { self.flushed & thread != 0 } else { !self.waiting.is_empty() };
         if self.published {
-            let in_vain = !covers && !(sync && self.needs_sync);
+            let in_vain = !(covers || sync && self.needs_sync);
             self.findings.fences += 1;
             self.findings.redundant_fences += u64::from(in_vain);
         }
@@ -422,7 +422,7 @@ impl<'t> Oracle<'t> {
             .iter()
             // In place, a block that was taken and freed again was not worth a flush.
             .filter(|(_, waiting)| !waiting.cleared)
-            .filter(|(word, _)| !excused(self, *word * WORD) && !(in_place && self.is_free(*word * WORD)))
+            .filter(|(word, _)| !(excused(self, *word * WORD) || in_place && self.is_free(*word * WORD)))
             .map(|(word, waiting)| (*word, *waiting))
             .collect();
         open.sort_by_key(|(word, _)| *word);
