@@ -10,6 +10,7 @@
 
 mod checker;
 mod mode;
+pub mod oracle;
 mod report;
 pub mod scripts;
 
@@ -155,7 +156,7 @@ pub fn run(mode: Mode, script: &[Action], faults: &[Fault]) -> History {
     let media = mode.media();
     faults.iter().for_each(|fault| media.plant(*fault));
     let mut models = vec![Model::default()];
-    let created = mode.options().create_on(Arc::new(media.clone()), |_| Ok(Root::default()));
+    let created = mode.recorded_options().create_on(Arc::new(media.clone()), |_| Ok(Root::default()));
     let counts = Operation::ALL.map(|operation| media.count(operation));
     let error = match created {
         Ok(pool) => {
@@ -214,7 +215,7 @@ fn run_on(
             Action::Reopen => {
                 pool.close()?;
                 media.mark(Mark::Durable(last(models)).encode());
-                pool = mode.options().open_on(Arc::new(media.clone()))?;
+                pool = mode.recorded_options().open_on(Arc::new(media.clone()))?;
                 expect_model(&pool, &models[models.len() - 1]);
             }
         }

@@ -15,7 +15,7 @@ use std::time::Instant;
 use pobj::media::Media;
 use pobj::media::sim::{Presence, Trace, fingerprint};
 use pobj::{Durability, Error, Options, PBTreeMap, PString, Persistent, Pool, Result, Tx};
-use tests::crash::{Effort, MAX_SIZE, Mode, acknowledged, created, started};
+use tests::crash::{Effort, MAX_SIZE, Mode, acknowledged, created, oracle, started};
 use tests::workload::word;
 
 /// Six of these fill a leaf, so a few dozen make a tree of three levels.
@@ -207,7 +207,8 @@ fn ordered_maps_survive_crashes() {
     let effort = Effort::from_environment();
     for mode in Mode::ALL {
         let media = mode.media();
-        let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(App::default())).unwrap();
+        let options = options(mode).check_unlogged();
+        let pool = options.create_on(Arc::new(media.clone()), |_| Ok(App::default())).unwrap();
         media.mark(created());
         let mut known = vec![observe(&pool).unwrap()];
         for (step, number) in STEPS.into_iter().zip(1..) {
@@ -236,6 +237,7 @@ fn ordered_maps_survive_crashes() {
         }
         assert_eq!(known[STEPS.len()].blocks, 1, "a block is left");
         pool.close().unwrap();
+        oracle::assert_clean(mode, &media.trace());
         let begun = Instant::now();
         let states =
             check(mode, &media.trace(), &known, effort, |bytes| Arc::new(media.ram_with_bytes(bytes)));

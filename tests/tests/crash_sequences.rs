@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use pobj::media::sim::{Presence, SimMedia, fingerprint};
 use pobj::{Durability, Options, PDeque, PHashMap, PHashSet, PList, PListKey, PString, Persistent, Pool, Tx};
-use tests::crash::{Mode, acknowledged, created, started};
+use tests::crash::{Mode, acknowledged, created, oracle, started};
 use tests::support::{Random, number, seed};
 
 const MAX_SIZE: u64 = 1 << 20;
@@ -222,8 +222,9 @@ struct History {
 impl History {
     fn record(mode: Mode, steps: u64, work: Work) -> Self {
         let media = SimMedia::with_domain(MAX_SIZE, mode.domain()).unwrap();
-        let open = || options(mode).open_on(Arc::new(media.clone())).unwrap();
-        let mut pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
+        let open = || options(mode).check_unlogged().open_on(Arc::new(media.clone())).unwrap();
+        let checked = options(mode).check_unlogged();
+        let mut pool = checked.create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
         let empty = pool.stats().heap.live_blocks;
         media.mark(created());
         let mut models = vec![Model::default()];
@@ -261,6 +262,7 @@ impl History {
                 pool.checkpoint().unwrap();
             }
         }
+        oracle::assert_clean(mode, &media.trace());
         Self { mode, media, models, work, empty }
     }
 

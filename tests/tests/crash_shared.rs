@@ -17,7 +17,7 @@ use pobj::{
     Durability, Options, PArc, PArcWeak, PBox, PCell, POption, PRc, PRefCell, PVec, PWeak, Persistent, Pool,
     Result, Tx,
 };
-use tests::crash::{Effort, MAX_SIZE, Mode, acknowledged, created, started};
+use tests::crash::{Effort, MAX_SIZE, Mode, acknowledged, created, oracle, started};
 
 #[derive(Persistent, Default)]
 #[repr(C)]
@@ -226,7 +226,8 @@ fn shared_values_survive_crashes() {
     let effort = Effort::from_environment();
     for mode in Mode::ALL {
         let media = mode.media();
-        let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(App::default())).unwrap();
+        let checked = || options(mode).check_unlogged();
+        let pool = checked().create_on(Arc::new(media.clone()), |_| Ok(App::default())).unwrap();
         media.mark(created());
         let shown = |pool: Pool<App<'static>>| {
             let text = observe(&pool);
@@ -236,7 +237,7 @@ fn shared_values_survive_crashes() {
         };
         let mut known = vec![shown(pool)];
         for (step, number) in STEPS.into_iter().zip(1..) {
-            let pool = options(mode).open_on(Arc::new(media.clone())).unwrap();
+            let pool = checked().open_on(Arc::new(media.clone())).unwrap();
             media.mark(started(number));
             match step {
                 Some(step) => pool.write(|app, tx| {
@@ -249,6 +250,7 @@ fn shared_values_survive_crashes() {
             media.mark(acknowledged(mode, number, Durability::Immediate));
             known.push(shown(pool));
         }
+        oracle::assert_clean(mode, &media.trace());
         let begun = Instant::now();
         let states =
             check(mode, &media.trace(), &known, effort, |bytes| Arc::new(media.ram_with_bytes(bytes)));

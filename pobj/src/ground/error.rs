@@ -125,6 +125,18 @@ pub enum Error {
     AlreadyBorrowed,
     /// The process was forked after the pool was opened; only the process that opened a pool may use it.
     Forked,
+    /// Bytes of the pool were changed that no transaction has logged: by `unsafe` code, or by a mistake in pobj. They have
+    /// been put back. Only `Options::check_unlogged`, of the feature `sim`, looks for this.
+    Unlogged {
+        /// Address of the first of them.
+        addr: u64,
+        /// Its offset in bytes from the start of the pool.
+        offset: u64,
+        /// How many words of eight bytes have changed.
+        words: u64,
+        /// What lies there.
+        place: String,
+    },
     /// An option has a value that cannot work.
     InvalidOption {
         /// The option's name.
@@ -306,6 +318,10 @@ impl fmt::Display for Error {
                 "this transaction has borrowed the value already; drop the first guard before asking for another"
             ),
             Self::Forked => write!(f, "the pool was opened before a fork; open it in this process"),
+            Self::Unlogged { addr, offset, words, place } => write!(
+                f,
+                "{words} words from address {addr:#x} (offset {offset:#x}) on were changed without being logged: {place}"
+            ),
             Self::InvalidOption { option, reason } => write!(f, "option `{option}`: {reason}"),
             Self::Domain { path, needed, found } => write!(
                 f,

@@ -26,6 +26,8 @@
 //! (volatile bitmaps), `extents` (free chunks), `chunks` (taking and growing), `load`, `commit`, `punch`, `checker`
 //! (for validation), `stats`.
 
+#[cfg(feature = "sim")]
+mod around;
 mod checker;
 mod chunks;
 mod classes;
@@ -48,6 +50,8 @@ use crate::ground::error::Error;
 use crate::layout::geometry::CHUNK;
 use crate::media::Image;
 
+#[cfg(feature = "sim")]
+pub(crate) use around::Around;
 pub(crate) use reservation::Reservation;
 pub use stats::HeapStats;
 
@@ -280,6 +284,12 @@ impl Heap {
             State::Large if within == 0 => u64::from(entry.number()) * CHUNK,
             _ => 0,
         }
+    }
+
+    /// Offset of its first byte.
+    #[cfg(feature = "sim")]
+    pub(crate) fn start(&self) -> u64 {
+        self.place.heap_start
     }
 
     /// Length of the pool that the heap uses, committed or not.

@@ -23,6 +23,8 @@ mod primitives;
 #[cfg(test)]
 mod samples;
 pub mod schema;
+#[cfg(feature = "sim")]
+pub(crate) mod seek;
 pub(crate) mod shared;
 pub mod view;
 pub mod visit;

@@ -168,6 +168,8 @@ impl<'v> Visit<'v> {
             if let Err(refused) = self.blocks.claim(addr, len, align_of::<T>() as u64) {
                 return self.forgive(addr, len, refused);
             }
+            #[cfg(feature = "sim")]
+            super::seek::note::<T>(addr, len);
             self.found.totals += Totals { blocks: 1, objects: count, bytes: len };
             if !T::PLAIN && count != 0 {
                 self.list.push(Job { addr, count, size: size_of::<T>() as u64, check: check::<T> });
@@ -198,6 +200,8 @@ impl<'v> Visit<'v> {
                 return self.forgive(addr, len, refused);
             }
             let size = size_of::<T>() as u64;
+            #[cfg(feature = "sim")]
+            super::seek::note::<T>(addr, len);
             self.found.totals += Totals { blocks: 1, objects: count, bytes: size * count };
             if !T::PLAIN {
                 let front = count.min(places - first);
@@ -300,6 +304,8 @@ impl<'v> Visit<'v> {
         prefetch(addr);
         match self.blocks.claim(addr, B::LEN, B::ALIGN) {
             Ok(()) => {
+                #[cfg(feature = "sim")]
+                super::seek::note::<B>(addr, B::LEN);
                 self.found.totals += Totals { blocks: 1, objects: 1, bytes: B::LEN };
                 self.list.push(Job { addr, count: 1, size: B::LEN, check: check_block::<B> });
             }

@@ -17,6 +17,8 @@ pub(crate) mod locks;
 mod loom;
 mod open;
 pub(crate) mod options;
+#[cfg(feature = "sim")]
+mod shadow;
 mod sharing;
 mod stats;
 
@@ -93,6 +95,9 @@ pub(crate) struct PoolBody {
     pub(crate) sharing: Arc<Sharing<Owner>>,
     /// What those transactions hold.
     pub(crate) locks: LockTable,
+    /// What the image should hold, for who wants to know.
+    #[cfg(feature = "sim")]
+    pub(crate) shadow: Option<shadow::Shadow>,
     ahead: Ahead,
 }
 
@@ -144,6 +149,9 @@ impl PoolCore {
             heap.set_in_place();
         }
         let threads = writable && media.background() && !in_place;
+        #[cfg(feature = "sim")]
+        let shadow =
+            settings.unlogged.filter(|_| !in_place).map(|describe| shadow::Shadow::new(&image, describe));
         let body = Arc::new(PoolBody {
             image,
             journal,
@@ -156,6 +164,8 @@ impl PoolCore {
             in_place: in_place && writable,
             sharing: Arc::new(Sharing::new()),
             locks: LockTable::default(),
+            #[cfg(feature = "sim")]
+            shadow,
             ahead: Ahead::default(),
         });
         let background = match threads {

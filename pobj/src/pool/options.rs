@@ -4,6 +4,8 @@ use std::marker::PhantomData;
 
 use crate::ground::error::{Error, Result};
 use crate::journal::Durability;
+#[cfg(feature = "sim")]
+use crate::layout::Persistent;
 use crate::layout::geometry::RING_LEN_MIN;
 use crate::media::{Domain, DomainChoice, ImageMode};
 
@@ -27,6 +29,9 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) image: Option<ImageMode>,
     pub(crate) domain: DomainChoice,
+    /// Whether changes that were not logged are looked for, and who names the place.
+    #[cfg(feature = "sim")]
+    pub(crate) unlogged: Option<super::shadow::Describe>,
 }
 
 impl Default for Settings {
@@ -39,6 +44,8 @@ impl Default for Settings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             image: None,
             domain: DomainChoice::default(),
+            #[cfg(feature = "sim")]
+            unlogged: None,
         }
     }
 }
@@ -169,6 +176,25 @@ impl<R> Options<R> {
     #[must_use]
     pub fn validation_threads(mut self, threads: usize) -> Self {
         self.settings.threads = threads.max(1);
+        self
+    }
+}
+
+#[cfg(feature = "sim")]
+impl<R: Persistent> Options<R> {
+    /// Finds bytes of the pool that were changed and not logged, as only `unsafe` code can: a write through a
+    /// [`PPtr`](crate::PPtr) whose target was not logged first, or past its end. Such a change is in no record, so it
+    /// would be gone at the next open, or half of it there.
+    ///
+    /// Each commit of a transaction that has the pool alone compares the image with a second copy of it, and gives
+    /// [`Error::Unlogged`] with the place, its block and its type if there is a difference that no log explains; the bytes
+    /// are put back, and the transaction is rolled back. Changes that came before it, while others
+    /// [shared](crate::Pool::share) the pool or in a transaction that was rolled back, are found by the next such commit.
+    /// Costs the pool's length in memory and in bytes compared at each commit: for tests. An image in place is not
+    /// checked.
+    #[must_use]
+    pub fn check_unlogged(mut self) -> Self {
+        self.settings.unlogged = Some(super::shadow::describe::<R>);
         self
     }
 }

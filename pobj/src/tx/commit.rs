@@ -169,6 +169,8 @@ impl TxCore {
         if let Some(offset) = image.fault() {
             return Err(Error::corrupt("a pointer leads out of the pool", offset));
         }
+        #[cfg(feature = "sim")]
+        self.check_unlogged(work, owner)?;
         if work.body.is_empty() {
             if !work.reservation.is_empty() {
                 // Whatever it allocated it freed again; the heap must forget it, and the reservation is reused.
@@ -179,6 +181,8 @@ impl TxCore {
         let durability = self.durability.get();
         let txid = self.pool().journal.append(&mut owner.end, work.body.words(), durability)?;
         self.pool().heap_committed(owner, &mut work.reservation, txid);
+        #[cfg(feature = "sim")]
+        self.settle_unlogged(work);
         Ok(Ordered::At(txid))
     }
 
@@ -188,6 +192,11 @@ impl TxCore {
                 self.roll_back_in_place(work);
             } else {
                 work.ranges.restore(&self.pool().image);
+                #[cfg(feature = "sim")]
+                {
+                    work.changes.clear();
+                    self.settle_unlogged(work);
+                }
             }
             owner.heap.rollback(&self.pool().image, &mut work.reservation);
         });

@@ -15,6 +15,8 @@ mod in_place;
 mod ranges;
 pub(crate) mod running;
 pub(crate) mod share;
+#[cfg(feature = "sim")]
+mod unlogged;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -91,6 +93,12 @@ struct Fresh {
 }
 
 impl Fresh {
+    /// Its first offset, and the one behind it.
+    #[cfg(feature = "sim")]
+    fn span(&self) -> (u64, u64) {
+        (self.offset, self.offset + self.words as u64 * 8)
+    }
+
     /// Whether `start .. end` lies in it.
     #[inline]
     fn covers(&self, start: u64, end: u64) -> bool {
@@ -111,6 +119,9 @@ struct Work {
     reservation: Reservation,
     drops: Vec<Deferred>,
     fresh: Vec<Fresh>,
+    /// The whole blocks that this transaction has taken, longer perhaps than was asked for.
+    #[cfg(feature = "sim")]
+    taken: Vec<Fresh>,
     body: Body,
     changes: Vec<Change>,
     /// Why the commit failed.
@@ -126,6 +137,8 @@ impl Work {
         self.ranges.clear();
         self.drops.clear();
         self.fresh.clear();
+        #[cfg(feature = "sim")]
+        self.taken.clear();
         self.body.clear();
         self.changes.clear();
         if self.on_commit.is_empty() && self.on_abort.is_empty() {
@@ -253,6 +266,8 @@ impl TxCore {
                 return Err(error);
             }
             let words = len.div_ceil(8) as usize;
+            #[cfg(feature = "sim")]
+            work.taken.push(Fresh { offset, words: owner.heap.block_len(offset) as usize / 8 });
             match contents {
                 Contents::Whole => work.fresh.push(Fresh { offset, words }),
                 Contents::Named if self.pool().in_place => work.in_place.add_named(offset, words),

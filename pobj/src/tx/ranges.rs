@@ -17,6 +17,8 @@ const OLD_KEPT: usize = 1 << 20;
 const OLD_FEW: usize = 1 << 10;
 /// So many ranges are searched one by one before the index is used.
 const LINEAR_MAX: usize = 24;
+/// Bytes of a cache line.
+const LINE: u64 = 64;
 
 #[derive(Clone, Copy)]
 struct Range {
@@ -83,9 +85,33 @@ impl Ranges {
         })
     }
 
-    /// Gives `flush` every range.
-    pub(super) fn flush_all(&self, mut flush: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
-        self.ranges.iter().try_for_each(|range| flush(range.offset, range.words as u64 * 8))
+    /// The first offset of each range, and the one behind it.
+    #[cfg(feature = "sim")]
+    pub(super) fn spans(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.ranges.iter().map(|range| (range.offset, range.offset + range.words as u64 * 8))
+    }
+
+    /// Gives `flush` every line of the ranges and of `more` ones (offset and length), each once however many ranges lie in
+    /// it.
+    pub(super) fn flush_all(
+        &self,
+        more: &[(u64, u64)],
+        mut flush: impl FnMut(u64, u64) -> Result<()>,
+    ) -> Result<()> {
+        let own = self.ranges.iter().map(|range| (range.offset, range.words as u64 * 8));
+        let lines = |(offset, len): (u64, u64)| (offset / LINE * LINE, (offset + len).next_multiple_of(LINE));
+        let mut spans: Vec<(u64, u64)> = own.chain(more.iter().copied()).map(lines).collect();
+        spans.sort_unstable();
+        let mut spans = spans.into_iter();
+        let Some((mut start, mut end)) = spans.next() else { return Ok(()) };
+        for (next_start, next_end) in spans {
+            if next_start > end {
+                flush(start, end - start)?;
+                start = next_start;
+            }
+            end = end.max(next_end);
+        }
+        flush(start, end - start)
     }
 
     fn knows(&self, offset: u64, words: usize) -> bool {

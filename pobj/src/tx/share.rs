@@ -376,6 +376,8 @@ impl TxCore {
         let reserved = pool.journal.reserve(&mut owner.end, work.body.words(), self.durability.get())?;
         let txid = reserved.txid();
         pool.heap_committed(owner, &mut work.reservation, txid);
+        #[cfg(feature = "sim")]
+        self.settle_unlogged(work);
         drop(place);
         work.standing.release(core);
         if let Err(error) = reserved.fill(&mut work.standing.scratch, work.body.words()) {

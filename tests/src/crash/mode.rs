@@ -72,4 +72,10 @@ impl Mode {
         };
         OPTIONS.get_or_init(make).clone().image(self.image())
     }
+
+    /// The same for the pool that a script is recorded on: each commit there looks for changes that were not logged.
+    #[must_use]
+    pub fn recorded_options(self) -> Options<Root<'static>> {
+        self.options().check_unlogged()
+    }
 }

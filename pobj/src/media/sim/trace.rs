@@ -171,6 +171,28 @@ impl Trace {
         Cuts::new(self)
     }
 
+    /// How far a store must travel.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    /// The bytes before the first event.
+    #[must_use]
+    pub fn initial(&self) -> &[u8] {
+        &self.initial
+    }
+
+    /// The number of the thread that did an event, in the order in which threads came.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such event.
+    #[must_use]
+    pub fn thread_number(&self, event: usize) -> u8 {
+        self.threads[event].0
+    }
+
     /// Who did an event.
     pub(super) fn thread(&self, event: usize) -> Thread {
         self.threads[event]
