@@ -4,5 +4,8 @@ pub mod book;
 pub mod campaign;
 pub mod crash;
 pub mod evidence;
+pub mod guest;
+pub mod kill;
+pub mod mount;
 pub mod support;
 pub mod workload;
