@@ -14,10 +14,11 @@ use crate::kill::{Facility, Mark, Marks};
 use crate::workload::KillMode;
 
 /// A file that is worked on in each boot of the guest: which file system's, and how.
-pub const LANES: [(usize, Facility, KillMode); 6] = [
+pub const LANES: [(usize, Facility, KillMode); 7] = [
     (0, Facility::Heap, KillMode::Dax),
     (0, Facility::Hash, KillMode::DaxInPlace),
     (0, Facility::Log, KillMode::Dax),
+    (0, Facility::Shared, KillMode::Dax),
     (1, Facility::Heap, KillMode::DaxInPlace),
     (1, Facility::Ordered, KillMode::Dax),
     (1, Facility::Blocks, KillMode::DaxInPlace),

@@ -24,6 +24,8 @@ pub const THREADS: usize = 4;
 pub enum Facility {
     /// Lists and large blocks of a pool, in exclusive transactions of one thread.
     Heap,
+    /// Collections under locks, changed by four threads in transactions that share the pool.
+    Shared,
     /// A key-value store of the hash engine, put to by four threads.
     Hash,
     /// The same of the ordered engine.
@@ -36,7 +38,7 @@ pub enum Facility {
 
 impl Facility {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Heap, Self::Hash, Self::Ordered, Self::Log, Self::Blocks];
+    pub const ALL: [Self; 6] = [Self::Heap, Self::Shared, Self::Hash, Self::Ordered, Self::Log, Self::Blocks];
 }
 
 impl FromStr for Facility {
@@ -99,6 +101,8 @@ pub enum Word {
     Done,
     /// All of this thread up to the step survives a power cut.
     Synced,
+    /// No step took longer than so many microseconds.
+    Slowest,
 }
 
 /// To whom a child says how far a thread has come.

@@ -6,6 +6,7 @@
 pub mod kv;
 pub mod log;
 mod mode;
+pub mod shared;
 
 pub use mode::KillMode;
 pub(crate) use mode::in_mode;

@@ -4,7 +4,7 @@
 //! whatever only a real kernel shows: stores that the page cache did not get, a lock that outlives its process, a file half
 //! made, a record that was acknowledged and is not there, a change in place that came before its old bytes.
 //!
-//! `POBJ_KILLS=1000` is the long run (for each of the 19 tests); `POBJ_SEED` repeats its moments.
+//! `POBJ_KILLS=1000` is the long run (for each of the 23 tests); `POBJ_SEED` repeats its moments.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,6 +51,10 @@ kills! {
     heap_ordered: Heap, Eventual;
     heap_fenced: Heap, Line;
     heap_in_place: Heap, InPlace;
+    shared_durable: Shared, Immediate;
+    shared_ordered: Shared, Eventual;
+    shared_fenced: Shared, Line;
+    shared_in_place: Shared, InPlace;
     hash_durable: Hash, Immediate;
     hash_ordered: Hash, Eventual;
     hash_fenced: Hash, Line;

@@ -46,6 +46,8 @@ pub fn play() -> ! {
     if let Err(wrong) = outcome {
         eprintln!("guest: {wrong}");
     }
+    // SAFETY: the call has no arguments.
+    unsafe { libc::sync() };
     // SAFETY: the call takes a number.
     unsafe { libc::reboot(libc::RB_POWER_OFF) };
     std::process::abort()

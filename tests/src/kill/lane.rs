@@ -31,24 +31,26 @@ impl Lane {
     /// A lane whose file is alone in `directory`. `program` calls [`served`](super::server::served).
     #[must_use]
     pub fn new(program: &Path, directory: &Path, facility: Facility, mode: KillMode, seed: u64) -> Self {
-        let job = Job { facility, mode, seed, path: directory.join("file.pobj") };
+        let job = Job { facility, mode, seed, path: directory.join("file0.pobj") };
         let server = Server::start(program);
         Self { job, known: Known::default(), server, random: Random(seed), files: 0 }
     }
 
-    /// Removes the file, and whatever creations that were killed have left beside it.
+    /// Goes on with a file of another name. Removes the old one, and whatever creations that were killed have left; a power cut
+    /// may bring them back.
     ///
     /// # Panics
     ///
     /// If the directory cannot be changed.
     pub fn renew(&mut self, facility: Facility, mode: KillMode) {
-        let directory = self.job.path.parent().expect("a file in a directory");
-        for entry in fs::read_dir(directory).expect("the directory can be read") {
+        let directory = self.job.path.parent().expect("a file in a directory").to_owned();
+        for entry in fs::read_dir(&directory).expect("the directory can be read") {
             fs::remove_file(entry.expect("an entry").path()).expect("the file can be removed");
         }
-        (self.job.facility, self.job.mode) = (facility, mode);
-        self.known = Known::default();
         self.files += 1;
+        let path = directory.join(format!("file{}.pobj", self.files));
+        self.job = Job { facility, mode, path, seed: self.job.seed };
+        self.known = Known::default();
     }
 
     /// Starts a child.

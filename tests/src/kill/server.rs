@@ -55,7 +55,11 @@ fn play(job: &Job) -> ! {
     // SAFETY: the call takes numbers only. A child must not outlive a test that failed.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let say = |word, thread, Mark { generation, number }| {
-        let word = if word == Word::Done { 'd' } else { 's' };
+        let word = match word {
+            Word::Done => 'd',
+            Word::Synced => 's',
+            Word::Slowest => 't',
+        };
         say_line(&format!("{word} {thread} {generation} {number}\n"));
     };
     let ended = work(job, &say);
@@ -191,6 +195,7 @@ fn hear(line: &str, known: &mut Known) -> Option<String> {
     let word = match *words.as_slice() {
         ["d", _, _, _] => Word::Done,
         ["s", _, _, _] => Word::Synced,
+        ["t", _, _, _] => Word::Slowest,
         _ => panic!("the child says {line}"),
     };
     known.hear(word, number(1) as usize, Mark { generation: number(2), number: number(3) });

@@ -1,6 +1,8 @@
 //! What children do for each facility, and how what they leave is compared with what they said.
 
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use pobj::blk::{self, Blocks};
 use pobj::kv::{Engine, Hash, Ordered};
@@ -10,10 +12,15 @@ use super::{End, Facility, Job, Mark, Marks, Say, THREADS, Word};
 use crate::support::pairs;
 use crate::workload::kv::{COMMON, key, progress, store_options, value};
 use crate::workload::log::{LONGEST, append, log_options, survey};
+use crate::workload::shared::{self, ShelfModel, observe, shelf_options};
 use crate::workload::{self, KillMode, Model, Op, Root, in_mode, kill_options};
 
 /// Steps of a thread between two calls of `sync`, where commits are not durable by themselves.
 const SYNC_EVERY: u64 = 16;
+/// Steps of a thread between two looks at all that the pool holds, where that is tried.
+const SNAPSHOT_EVERY: u64 = 64;
+/// Steps of a thread between two checkpoints that are asked for.
+const CHECKPOINT_EVERY: u64 = 256;
 const BLOCK: usize = 4096;
 
 /// Says that a step is done, and syncs from time to time where that is needed.
@@ -30,6 +37,18 @@ fn done(
         say(Word::Synced, thread, mark);
     }
     Ok(())
+}
+
+/// Says how long a step took, if none of this child took longer.
+fn timed<T>(say: Say<'_>, step: impl FnOnce() -> T) -> T {
+    static SLOWEST: AtomicU64 = AtomicU64::new(0);
+    let begun = Instant::now();
+    let outcome = step();
+    let micros = begun.elapsed().as_micros() as u64;
+    if SLOWEST.fetch_max(micros, Ordering::Relaxed) < micros {
+        say(Word::Slowest, 0, number(micros));
+    }
+    outcome
 }
 
 fn number(number: u64) -> Mark {
@@ -51,6 +70,7 @@ fn or_create<T>(opened: Result<T, Error>, create: impl FnOnce() -> Result<T, Err
 pub fn work(job: &Job, say: Say<'_>) -> Result<(), Error> {
     match job.facility {
         Facility::Heap => work_on_heap(job, say),
+        Facility::Shared => work_on_shelves(job, say),
         Facility::Hash => work_on_store::<Hash>(job, say),
         Facility::Ordered => work_on_store::<Ordered>(job, say),
         Facility::Log => work_on_log(job, say),
@@ -64,7 +84,7 @@ fn work_on_heap(job: &Job, say: Say<'_>) -> Result<(), Error> {
     let mut model = Model::observe(&pool.read()).map_err(Error::abort)?;
     loop {
         let op = Op::random(job.seed, &model);
-        pool.write(|root, tx| op.apply(root, tx))?;
+        timed(say, || pool.write(|root, tx| op.apply(root, tx)))?;
         op.apply_to_model(&mut model);
         done(job, say, 0, number(model.step), || pool.sync())?;
     }
@@ -87,11 +107,27 @@ fn in_threads(
     })
 }
 
+fn work_on_shelves(job: &Job, say: Say<'_>) -> Result<(), Error> {
+    let options = shelf_options(job.mode);
+    let pool = or_create(options.open(&job.path), || options.create(&job.path))?;
+    in_threads(observe(&pool)?.map(|shelf| shelf.step), |thread, step| {
+        timed(say, || shared::step(&pool, job.seed, thread, step))?;
+        if step.is_multiple_of(SNAPSHOT_EVERY) {
+            // One state of all threads, while they go on.
+            observe(&pool)?;
+        }
+        if step.is_multiple_of(CHECKPOINT_EVERY) {
+            pool.checkpoint()?;
+        }
+        done(job, say, thread, number(step), || pool.sync())
+    })
+}
+
 fn work_on_store<E: Engine>(job: &Job, say: Say<'_>) -> Result<(), Error> {
     let options = store_options::<E>(job.mode);
     let store = or_create(options.open_store(&job.path), || options.create_store(&job.path))?;
     in_threads(progress(&store)?, |thread, step| {
-        store.put(&key(thread, step), &value(thread, step))?;
+        timed(say, || store.put(&key(thread, step), &value(thread, step)))?;
         done(job, say, thread, number(step), || store.sync())?;
         store.put(COMMON, &value(thread, step)).map(drop)
     })
@@ -104,7 +140,7 @@ fn work_on_log(job: &Job, say: Say<'_>) -> Result<(), Error> {
     in_threads(begun, |thread, step| {
         loop {
             let turn = rewinding.read().unwrap_or_else(|poison| poison.into_inner());
-            if let Some(position) = append(&log, thread, step)? {
+            if let Some(position) = timed(say, || append(&log, thread, step))? {
                 let mark = Mark { generation: position.generation(), number: step };
                 return done(job, say, thread, mark, || log.sync());
             }
@@ -125,7 +161,7 @@ fn block_options(mode: KillMode) -> blk::Options {
 fn work_on_blocks(job: &Job, say: Say<'_>) -> Result<(), Error> {
     let blocks = block_options(job.mode).open_or_create(&job.path, BLOCK, pairs::COUNT)?;
     in_threads(pairs::steps(&blocks).map_err(Error::abort)?, |thread, step| {
-        pairs::write_step(&blocks, thread, step)?;
+        timed(say, || pairs::write_step(&blocks, thread, step))?;
         done(job, say, thread, number(step), || blocks.sync())
     })
 }
@@ -139,8 +175,12 @@ pub struct Known {
     pub synced: Marks,
     /// Children since the last look: each may have done a step that it could not say any more.
     pub unsaid: u64,
+    /// How long the slowest step took.
+    pub slowest_micros: u64,
     /// What the heap held when it was looked at.
     model: Model,
+    /// What the shelves held.
+    shelves: [ShelfModel; THREADS],
 }
 
 impl Known {
@@ -149,6 +189,10 @@ impl Known {
         let known = match word {
             Word::Done => &mut self.done[thread],
             Word::Synced => &mut self.synced[thread],
+            Word::Slowest => {
+                self.slowest_micros = mark.number.max(self.slowest_micros);
+                return;
+            }
         };
         *known = mark.max(*known);
     }
@@ -173,6 +217,7 @@ impl Known {
         let floor = self.floor(job.mode, end);
         let found = match job.facility {
             Facility::Heap => self.look_at_heap(job, opened_as),
+            Facility::Shared => self.look_at_shelves(job, opened_as),
             Facility::Hash => look_at_store::<Hash>(job, opened_as),
             Facility::Ordered => look_at_store::<Ordered>(job, opened_as),
             Facility::Log => look_at_log(job, opened_as),
@@ -205,6 +250,25 @@ impl Known {
         // Whoever looked has closed it, so all of it is durable now.
         (self.done, self.synced, self.unsaid) = (found, found, 0);
         Ok(true)
+    }
+
+    fn look_at_shelves(&mut self, job: &Job, opened_as: KillMode) -> Result<Marks, Look> {
+        let pool = shelf_options(opened_as).open(&job.path)?;
+        let found = observe(&pool)?;
+        for (thread, (found, model)) in found.iter().zip(&mut self.shelves).enumerate() {
+            if found.step < model.step {
+                *model = ShelfModel::default();
+            }
+            model.go_to(job.seed, thread, found.step);
+            if found != model {
+                return Err(Look::Wrong(format!(
+                    "step {} of thread {thread} is not what it did",
+                    found.step
+                )));
+            }
+        }
+        pool.close()?;
+        Ok(found.map(|shelf| number(shelf.step)))
     }
 
     fn look_at_heap(&mut self, job: &Job, opened_as: KillMode) -> Result<Marks, Look> {
