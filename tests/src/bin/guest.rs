@@ -59,8 +59,8 @@ impl Heard {
 /// Fresh file systems by DAX: what the kernel grants, the suites, kills of processes.
 fn on_persistent_memory(place: &Place, seed: u64) -> Result<(), String> {
     let (begun, mut heard) = (Instant::now(), Heard::default());
-    let guest = place.start(Memory::Nvdimm, true, &format!("first {seed}"))?;
-    let outcome = guest.hear(|line| heard.hear(line));
+    let (guest, first) = place.start_speaking(Memory::Nvdimm, true, &format!("first {seed}"))?;
+    let outcome = guest.hear(first, |line| heard.hear(line));
     let (granted, domains) = (heard.count("map_sync 1"), heard.count("domain CacheLine"));
     let wrong = u64::from(outcome.is_err()) + heard.failed + (2 - granted) + (2 - domains);
     Evidence::of("R9", "ext4 and XFS by DAX on an NVDIMM: suites, and kills of processes")
@@ -104,8 +104,8 @@ fn killed_as_a_whole(place: &Place, cycles: u64, seed: u64) -> Result<(), String
 /// Memory whose flushes are requests: the library must take it for a file.
 fn on_virtio(place: &Place, seed: u64) -> Result<(), String> {
     let (begun, mut heard) = (Instant::now(), Heard::default());
-    let guest = place.start(Memory::Virtio, true, &format!("virtio {seed}"))?;
-    let outcome = guest.hear(|line| heard.hear(line));
+    let (guest, first) = place.start_speaking(Memory::Virtio, true, &format!("virtio {seed}"))?;
+    let outcome = guest.hear(first, |line| heard.hear(line));
     let (refused, pages) = (heard.count("map_sync 0"), heard.count("domain Page"));
     let wrong = u64::from(outcome.is_err()) + (2 - refused) + (2 - pages);
     Evidence::of("R9", "ext4 and XFS by DAX on virtio-pmem: the fallback to durable writes")
@@ -132,10 +132,10 @@ fn run() -> Result<(), String> {
         }
     }
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let work = root.join("target/guest");
-    let kernel = std::env::var_os("POBJ_GUEST_KERNEL").map_or_else(|| work.join("kernel"), Into::into);
-    let memory = quick_directory();
-    let place = Place::make(root, &kernel, &work, memory.path(), suites)?;
+    let kernel = std::env::var_os("POBJ_GUEST_KERNEL");
+    let kernel = kernel.map_or_else(|| root.join("target/guest/kernel"), Into::into);
+    let work = quick_directory();
+    let place = Place::make(root, &kernel, work.path(), suites)?;
     let seed = seed("guest");
     on_persistent_memory(&place, seed)?;
     killed_as_a_whole(&place, cycles, seed)?;

@@ -127,7 +127,8 @@ impl Bench {
             let ended = ended.take().or_else(|| lane.listen(linger)).unwrap_or_else(|| lane.kill());
             match (ended.status.code(), &ended.error) {
                 (_, None) if ended.by_kill() => {}
-                (Some(1), Some(_)) => self.count.errors += 1,
+                // Told, and on its way out when it was killed.
+                (Some(1) | None, Some(_)) => self.count.errors += 1,
                 // A page that is not in memory and cannot be read any more.
                 (None, None)
                     if std::os::unix::process::ExitStatusExt::signal(&ended.status) == Some(libc::SIGBUS) =>

@@ -27,6 +27,10 @@ pub const SUITES: [&str; 9] = [
 ];
 /// Bytes of each module of memory: XFS takes no less than 300 MiB.
 const MODULE: &str = "384M";
+/// An interpreted clock that a busy host holds up must not end the boot.
+const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 rdinit=/init quiet no_timer_check nowatchdog";
+/// A kernel may fail to boot so many times, before the guest has said anything.
+const BOOTS: u32 = 3;
 /// A guest that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -79,18 +83,12 @@ fn suites(root: &Path) -> Result<Vec<(String, PathBuf)>, String> {
 
 impl Place {
     /// Makes the guest's files in `work`, for the kernel that `kernel` holds (`boot/vmlinuz-*`, `lib/modules`); the
-    /// guest's memory will be in `memory`.
+    /// guest's memory will be there too.
     ///
     /// # Errors
     ///
     /// What is missing.
-    pub fn make(
-        root: &Path,
-        kernel: &Path,
-        work: &Path,
-        memory: &Path,
-        with_suites: bool,
-    ) -> Result<Self, String> {
+    pub fn make(root: &Path, kernel: &Path, work: &Path, with_suites: bool) -> Result<Self, String> {
         let boot = kernel.join("boot");
         let image = fs::read_dir(&boot).map_err(text(boot.display()))?.flatten().map(|entry| entry.path());
         let image = image.filter(|path| path.display().to_string().contains("vmlinuz")).max();
@@ -98,10 +96,9 @@ impl Place {
             kernel: image.ok_or_else(|| format!("no kernel in {}", boot.display()))?,
             small: work.join("small.cpio"),
             large: work.join("large.cpio"),
-            memory: memory.to_owned(),
+            memory: work.to_owned(),
             console: work.join("console"),
         };
-        fs::create_dir_all(work).map_err(text(work.display()))?;
         let program = std::env::current_exe().map_err(text("this program"))?;
         let common = || -> Result<Archive, String> {
             let mut archive = Archive::default();
@@ -159,7 +156,7 @@ impl Place {
         } else {
             &self.small
         });
-        qemu.arg("-append").arg(format!("console=ttyS0 panic=-1 rdinit=/init quiet -- {task}"));
+        qemu.arg("-append").arg(format!("{KERNEL_OPTIONS} -- {task}"));
         let mut process = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(text("QEMU"))?;
         let output = BufReader::new(process.stdout.take().ok_or("no output")?);
         let (sender, lines) = channel();
@@ -168,6 +165,24 @@ impl Place {
             lines.map(|line| line.trim_end().to_owned()).try_for_each(|line| sender.send(line)).ok();
         });
         Ok(Guest { process, lines, console: self.console.clone() })
+    }
+
+    /// As [`start`](Self::start), and waits for the first line: a kernel that does not boot says nothing of the library.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up.
+    pub fn start_speaking(&self, memory: Memory, large: bool, task: &str) -> Result<(Guest, String), String> {
+        for boot in 1.. {
+            let guest = self.start(memory, large, task)?;
+            match guest.line(PATIENCE) {
+                Ok(Some(line)) => return Ok((guest, line)),
+                Err(wrong) if boot < BOOTS => println!("   boot {boot}: {wrong}"),
+                Err(wrong) => return Err(wrong),
+                Ok(None) => break,
+            }
+        }
+        Err("the guest is silent".to_owned())
     }
 
     /// Forgets what was in the guest's memory.
@@ -203,15 +218,16 @@ impl Guest {
         }
     }
 
-    /// Listens until `done`, and gives each line to `hear`.
+    /// Listens until `done`, and gives each line to `hear`, the first of which was heard already.
     ///
     /// # Errors
     ///
     /// What the guest found wrong, or its silence.
-    pub fn hear(&self, mut hear: impl FnMut(&str)) -> Result<(), String> {
-        let mut wrong = None;
+    pub fn hear(&self, first: String, mut hear: impl FnMut(&str)) -> Result<(), String> {
+        let (mut wrong, mut first) = (None, Some(first));
         loop {
-            let line = self.line(PATIENCE)?.ok_or("the guest is silent")?;
+            let line = first.take().map_or_else(|| self.line(PATIENCE), |line| Ok(Some(line)))?;
+            let line = line.ok_or("the guest is silent")?;
             match line.split_once(' ') {
                 _ if line == "done" => return wrong.map_or(Ok(()), Err),
                 Some(("wrong", what)) => wrong = Some(what.to_owned()),
@@ -256,15 +272,18 @@ impl Cycles {
         let marks: Vec<_> = (0..LANES.len())
             .map(|lane| written(&self.known.get(&lane).copied().unwrap_or_default()))
             .collect();
-        let mut guest = place.start(Memory::Nvdimm, false, &format!("cycle {seed} {}", marks.join(" ")))?;
+        let task = format!("cycle {seed} {}", marks.join(" "));
+        let (mut guest, first) = place.start_speaking(Memory::Nvdimm, false, &task)?;
         // A guest that is killed early is in the midst of its looking at the files, and of their recovery.
         let early = !last && random.below(5) == 0;
-        let mut until = None;
+        let (mut until, mut first) = (None, Some(first));
         let begun = Instant::now();
         loop {
             let now = Instant::now();
             let left = until.map_or(PATIENCE, |until: Instant| until.saturating_duration_since(now));
-            let Some(line) = guest.line(left)? else { break };
+            let Some(line) = first.take().map_or_else(|| guest.line(left), |line| Ok(Some(line)))? else {
+                break;
+            };
             match line.split_once(' ') {
                 _ if line == "done" => return Err("the guest ended by itself".to_owned()),
                 Some(("wrong", what)) => return Err(what.to_owned()),
@@ -279,7 +298,7 @@ impl Cycles {
                     until = Some(now + Duration::from_micros(random.below(400_000)))
                 }
                 _ if line == "working" && last => break,
-                _ if line == "working" => until = Some(now + Duration::from_micros(random.below(2_000_000))),
+                _ if line == "working" => until = Some(now + Duration::from_micros(random.below(3_000_000))),
                 _ => {}
             }
             if begun.elapsed() > PATIENCE {
