@@ -72,10 +72,10 @@ fn suites(root: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { continue };
         let name = message["target"]["name"].as_str();
-        if let (Some(name), Some(path)) = (name, message["executable"].as_str()) {
-            if SUITES.contains(&name) {
-                found.push((name.to_owned(), path.into()));
-            }
+        if let (Some(name), Some(path)) = (name, message["executable"].as_str())
+            && SUITES.contains(&name)
+        {
+            found.push((name.to_owned(), path.into()));
         }
     }
     if found.len() == SUITES.len() { Ok(found) } else { Err(format!("built {found:?} of {SUITES:?}")) }

@@ -61,7 +61,7 @@ impl Change {
             5..=6 => Self::Unname(key),
             7..=9 => Self::Order(key),
             10..=11 => Self::TakeFirst,
-            _ if random / 16 % 300 == 0 => Self::Empty,
+            _ if (random / 16).is_multiple_of(300) => Self::Empty,
             _ => Self::Push,
         }
     }
