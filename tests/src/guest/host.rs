@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -157,6 +158,13 @@ impl Place {
             &self.small
         });
         qemu.arg("-append").arg(format!("{KERNEL_OPTIONS} -- {task}"));
+        // SAFETY: the call takes numbers only, and may be made between fork and exec.
+        let die_with_this = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        };
+        // SAFETY: the closure makes one system call.
+        unsafe { qemu.pre_exec(die_with_this) };
         let mut process = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(text("QEMU"))?;
         let output = BufReader::new(process.stdout.take().ok_or("no output")?);
         let (sender, lines) = channel();
@@ -276,11 +284,14 @@ impl Cycles {
         let (mut guest, first) = place.start_speaking(Memory::Nvdimm, false, &task)?;
         // A guest that is killed early is in the midst of its looking at the files, and of their recovery.
         let early = !last && random.below(5) == 0;
-        let (mut until, mut first) = (None, Some(first));
+        let (mut until, mut working, mut first) = (None, false, Some(first));
         let begun = Instant::now();
         loop {
             let now = Instant::now();
             let left = until.map_or(PATIENCE, |until: Instant| until.saturating_duration_since(now));
+            if left.is_zero() {
+                break;
+            }
             let Some(line) = first.take().map_or_else(|| guest.line(left), |line| Ok(Some(line)))? else {
                 break;
             };
@@ -293,12 +304,16 @@ impl Cycles {
                     // A line may be cut by the kill, not before.
                     let marks = read(marks).ok_or_else(|| format!("the guest says {line}"))?;
                     self.known.insert(lane.parse().map_err(|_| line.clone())?, marks);
+                    // It lives on after the first step: however slow the guest is, it has done something.
+                    if working && until.is_none() {
+                        until = Some(now + Duration::from_micros(random.below(3_000_000)));
+                    }
                 }
                 _ if line == "mounted" && early => {
                     until = Some(now + Duration::from_micros(random.below(400_000)))
                 }
                 _ if line == "working" && last => break,
-                _ if line == "working" => until = Some(now + Duration::from_micros(random.below(3_000_000))),
+                _ if line == "working" => working = true,
                 _ => {}
             }
             if begun.elapsed() > PATIENCE {
