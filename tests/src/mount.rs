@@ -47,7 +47,7 @@ impl FileSystem {
     /// Bytes of an image: XFS takes no less.
     fn len(self) -> u64 {
         match self {
-            Self::Ext4 => 64 << 20,
+            Self::Ext4 => 256 << 20,
             Self::Xfs => 300 << 20,
         }
     }
@@ -202,6 +202,21 @@ impl Mount {
         let directory = File::open(&self.path).map_err(text("open", &self.path))?;
         // SAFETY: the descriptor is open.
         done("syncfs", unsafe { libc::syncfs(directory.as_raw_fd()) }).map(drop)
+    }
+
+    /// Bytes in use.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn used(&self) -> Result<u64, String> {
+        let path = c_string(&self.path);
+        let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+        // SAFETY: the path is a C string, and there is room for the answer.
+        done("statvfs", unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) })?;
+        // SAFETY: all zero is a value of it, and the call has filled it in.
+        let found = unsafe { found.assume_init() };
+        Ok((found.f_blocks - found.f_bfree) * found.f_frsize)
     }
 
     /// Cuts its power.

@@ -63,6 +63,7 @@ struct Count {
     steps: u64,
     errors: u64,
     buses: u64,
+    most_used: u64,
 }
 
 /// What a fresh file is, and how it is written.
@@ -160,6 +161,7 @@ impl Bench {
     fn run(&mut self, cuts: u64) -> Result<(), String> {
         for cut in 0..cuts {
             self.cut().and_then(|()| self.check()).map_err(|wrong| format!("cut {cut}: {wrong}"))?;
+            self.count.most_used = self.mount.used()?.max(self.count.most_used);
         }
         Ok(())
     }
@@ -177,7 +179,7 @@ fn try_one(file_system: FileSystem, plan: Plan, seed: u64) -> bool {
         }
     };
     let outcome = bench.run(plan.cuts);
-    let Count { cuts, checks, unborn, files, steps, errors, buses } = bench.count;
+    let Count { cuts, checks, unborn, files, steps, errors, buses, most_used } = bench.count;
     let steps = steps + bench.lanes.iter().map(|lane| sum(&lane.known)).sum::<u64>();
     drop(bench);
     if plan.planted {
@@ -192,6 +194,7 @@ fn try_one(file_system: FileSystem, plan: Plan, seed: u64) -> bool {
         .with("steps found", steps)
         .with("children that met the error", errors)
         .with("children that met a page that could not be read", buses)
+        .with("MiB in use at most", most_used >> 20)
         .violations(u64::from(outcome.is_err()));
     match &outcome {
         Ok(()) => evidence,
