@@ -10,5 +10,8 @@ pub mod evidence;
 #[cfg(target_os = "linux")]
 pub mod faults;
 pub mod fuzz;
+pub mod guest;
+pub mod kill;
+pub mod mount;
 pub mod support;
 pub mod workload;

@@ -4,9 +4,13 @@
 //! more than a chunk. Every value is derived from a key, so a lost or foreign byte shows.
 
 pub mod kv;
+pub mod log;
+mod mode;
+pub mod shared;
 
-use pobj::media::{Domain, ImageMode};
-use pobj::{Durability, Options, PBox, Persistent, Pool, Result, Tx};
+pub use mode::KillMode;
+pub(crate) use mode::in_mode;
+use pobj::{Options, PBox, Persistent, Pool, Result, Tx};
 
 /// Words of a [`Large`] block: 20 KiB, so that three fill a chunk and one does not fit a small ring.
 pub const LARGE_WORDS: usize = 2560;
@@ -62,32 +66,7 @@ impl Root<'_> {
 #[must_use]
 pub fn kill_options(mode: KillMode) -> Options<Root<'static>> {
     let options = Pool::<Root<'static>>::options().size(64 << 10).max_size(64 << 20).ring_size(64 << 10);
-    match mode {
-        KillMode::Immediate => options.force_domain(Domain::Page).image(ImageMode::Private),
-        KillMode::Eventual => {
-            options.force_domain(Domain::Page).image(ImageMode::Private).durability(Durability::Eventual)
-        }
-        KillMode::Line => options.force_domain(Domain::CacheLine).image(ImageMode::Private),
-        KillMode::InPlace => options.force_domain(Domain::CacheLine).image(ImageMode::InPlace),
-    }
-}
-
-/// What a killed process was doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KillMode {
-    /// Durable writes of a file.
-    Immediate,
-    /// Ordered writes of a file.
-    Eventual,
-    /// Redo by flush and fence.
-    Line,
-    /// Undo in place.
-    InPlace,
-}
-
-impl KillMode {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Immediate, Self::Eventual, Self::Line, Self::InPlace];
+    in_mode!(options, mode).image(mode.image()).validation_threads(1)
 }
 
 /// What a transaction does, besides counting itself.

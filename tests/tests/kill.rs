@@ -1,125 +1,101 @@
-//! `kill -9` of a real process at random moments: while it creates, recovers, commits, checkpoints. After each the pool
-//! opens with validation and holds what the model says. Catches whatever only a real kernel shows: stores that the
-//! page cache did not get, a lock that outlives its process, a file half made.
+//! `kill -9` of a real process at random moments: while it creates, recovers, commits, checkpoints, rewinds; a pool, a store
+//! of either engine, a log, an array of blocks, on a file and on (forced) persistent memory. After each kill the file opens
+//! with validation and holds what was acknowledged, at most one step more of each thread, and nothing else. Catches
+//! whatever only a real kernel shows: stores that the page cache did not get, a lock that outlives its process, a file half
+//! made, a record that was acknowledged and is not there, a change in place that came before its old bytes.
 //!
-//! `POBJ_KILLS=1000` is the long run (for each mode); `POBJ_SEED` repeats its moments.
+//! `POBJ_KILLS=1000` is the long run (for each of the 23 tests); `POBJ_SEED` repeats its moments.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pobj::Error;
-use tests::support::quick_directory;
-use tests::workload::{KillMode, Model, Op, kill_options, word};
+use tests::kill::lane::{Lane, kill_often};
+use tests::kill::{End, Facility};
+use tests::support::{directory, number, quick_directory, seed};
+use tests::workload::KillMode;
 
 /// Kills without `POBJ_KILLS`.
-const KILLS: u64 = 60;
-/// A child lives at most this long.
-const LIFE_MICROS: u64 = 60_000;
+const KILLS: u64 = 40;
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// Starts a child, kills it after `life`, and gives the last step that it acknowledged: `None` if it had not even
-/// opened the pool.
-fn kill_one(path: &Path, seed: u64, mode: KillMode, life: Duration) -> Option<u64> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kill_child"))
-        .args([path.as_os_str(), seed.to_string().as_ref(), format!("{mode:?}").as_ref()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the child starts");
-    let output = BufReader::new(child.stdout.take().expect("its output is piped"));
-    let reader = std::thread::spawn(move || {
-        let lines = output.lines().map_while(Result::ok);
-        lines.filter_map(|line| line.trim_start_matches("open ").parse::<u64>().ok()).last()
-    });
-    std::thread::sleep(life);
-    let ended = child.try_wait().expect("the child can be looked at");
-    assert!(ended.is_none(), "the child ended by itself: {ended:?}");
-    child.kill().expect("SIGKILL");
-    child.wait().expect("the child is gone");
-    reader.join().expect("its output was read")
-}
-
-/// Kills children over one pool after another and compares.
-fn kill_often(mode: KillMode) {
-    let kills = number("POBJ_KILLS").unwrap_or(KILLS);
-    let seed = number("POBJ_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-    let directory = match mode {
-        KillMode::Immediate | KillMode::Eventual => tempfile::tempdir().expect("a directory"),
-        // Where Linux keeps files in memory, if it has such a place.
-        KillMode::Line | KillMode::InPlace => quick_directory(),
+fn kill(facility: Facility, mode: KillMode) {
+    let what = format!("kill -9: {facility:?}, {mode:?}");
+    // Where Linux keeps files in memory, if it has such a place, and on the disk else.
+    let (directory, longest) = match mode {
+        KillMode::Line | KillMode::InPlace => (quick_directory(), Duration::from_millis(30)),
+        _ => (directory(), Duration::from_millis(60)),
     };
-    let path = directory.path().join("kill.pobj");
+    let program = Path::new(env!("CARGO_BIN_EXE_kill_child"));
+    let mut lane = Lane::new(program, directory.path(), facility, mode, seed(&what));
     let begun = Instant::now();
-    let (mut model, mut acknowledged, mut checks, mut pools) = (Model::default(), None, 0, 0);
-    for kill in 0..kills {
-        let random = word(seed, kill, 1);
-        if random.is_multiple_of(8) {
-            // A fresh pool, so that creation is killed as well.
-            let _ = std::fs::remove_file(&path);
-            (model, acknowledged) = (Model::default(), None);
-            pools += 1;
+    let kills = number("POBJ_KILLS").unwrap_or(KILLS);
+    match kill_often(&mut lane, kills, longest) {
+        Ok(count) => {
+            count.tell("R8", what, begun, 0);
+            assert!(count.checks > 0 && count.steps > 0, "nobody has written anything");
         }
-        let life = Duration::from_micros(random / 8 % LIFE_MICROS);
-        let said = kill_one(&path, seed, mode, life);
-        acknowledged = said.max(acknowledged);
-        if (random / 64).is_multiple_of(3) {
-            continue; // The next child recovers, and is killed in turn.
+        Err(wrong) => {
+            tests::evidence::Evidence::of("R8", what).violations(1).note(&wrong).tell(begun.elapsed());
+            panic!("{wrong}");
         }
-        let place = format!("POBJ_SEED={seed}, {mode:?}, kill {kill}");
-        // Whatever was killed, either way of opening must recover it.
-        let opened_as = if (random / 1024).is_multiple_of(4) { KillMode::Immediate } else { mode };
-        let pool = match kill_options(opened_as).open(&path) {
-            Ok(pool) => pool,
-            Err(Error::NotFound { .. }) if acknowledged.is_none() => continue,
-            Err(error) => panic!("{place}: {error}"),
-        };
-        let found = Model::observe(&pool.read()).unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
-        let floor = acknowledged.unwrap_or(0);
-        assert!(found.step >= floor, "{place}: {floor} was acknowledged, {} is there", found.step);
-        // What was acknowledged by a child that the next one was started after is older than what that one added.
-        assert!(found.step >= model.step, "{place}: the pool went back");
-        while model.step < found.step {
-            Op::random(seed, &model).apply_to_model(&mut model);
-        }
-        assert!(found == model, "{place}: step {} is not what was committed", found.step);
-        let blocks = pool.stats().heap.live_blocks;
-        assert_eq!(blocks, model.blocks(), "{place}: blocks in use");
-        if said == acknowledged {
-            assert!(found.step <= floor + 1, "{place}: step {} from nowhere", found.step);
-        }
-        acknowledged = Some(found.step);
-        checks += 1;
-        pool.close().unwrap_or_else(|error| panic!("{place}: {error}"));
     }
-    println!(
-        "POBJ_SEED={seed}, {mode:?}: {kills} kills, {checks} checks, {pools} new pools, last step {}, {:.1} s, 0 violations",
-        model.step,
-        begun.elapsed().as_secs_f64()
-    );
 }
 
-#[test]
-fn kills_between_durable_commits() {
-    kill_often(KillMode::Immediate);
+macro_rules! kills {
+    ($($name:ident: $facility:ident, $mode:ident;)*) => {
+        $(#[test] fn $name() { kill(Facility::$facility, KillMode::$mode); })*
+    };
 }
 
-#[test]
-fn kills_between_ordered_commits() {
-    kill_often(KillMode::Eventual);
+kills! {
+    heap_durable: Heap, Immediate;
+    heap_ordered: Heap, Eventual;
+    heap_fenced: Heap, Line;
+    heap_in_place: Heap, InPlace;
+    shared_durable: Shared, Immediate;
+    shared_ordered: Shared, Eventual;
+    shared_fenced: Shared, Line;
+    shared_in_place: Shared, InPlace;
+    hash_durable: Hash, Immediate;
+    hash_ordered: Hash, Eventual;
+    hash_fenced: Hash, Line;
+    hash_in_place: Hash, InPlace;
+    ordered_durable: Ordered, Immediate;
+    ordered_ordered: Ordered, Eventual;
+    ordered_fenced: Ordered, Line;
+    ordered_in_place: Ordered, InPlace;
+    log_durable: Log, Immediate;
+    log_ordered: Log, Eventual;
+    log_fenced: Log, Line;
+    blocks_durable: Blocks, Immediate;
+    blocks_ordered: Blocks, Eventual;
+    blocks_fenced: Blocks, Line;
+    blocks_in_place: Blocks, InPlace;
 }
 
-/// Redo on (forced) persistent memory. Catches a record that was acknowledged and is not there.
+/// A loop that cannot fail shows nothing: an acknowledgement of what was never done is noticed, and so is a step that nobody
+/// has done.
 #[test]
-fn kills_between_fenced_commits() {
-    kill_often(KillMode::Line);
-}
+fn a_lost_step_and_a_step_from_nowhere_are_noticed() {
+    for facility in Facility::ALL {
+        let directory = quick_directory();
+        let program = Path::new(env!("CARGO_BIN_EXE_kill_child"));
+        let mut lane = Lane::new(program, directory.path(), facility, KillMode::Line, 7);
+        lane.begin();
+        while lane.known.done.iter().all(|mark| mark.number == 0) {
+            assert!(lane.listen(Duration::from_millis(5)).is_none(), "the child ended by itself");
+        }
+        assert!(lane.kill().by_kill());
+        let honest = lane.known.clone();
+        assert_eq!(lane.check(End::Kill), Ok(true));
 
-/// Undo in place. Catches a change that reached the pool before its old bytes did.
-#[test]
-fn kills_inside_transactions_in_place() {
-    kill_often(KillMode::InPlace);
+        let thread = honest.done.iter().position(|mark| mark.number > 0).expect("somebody spoke");
+        lane.known.done[thread].number += 2;
+        let wrong = lane.check(End::Kill).expect_err("lost");
+        assert!(wrong.contains("was promised"), "{wrong}");
+
+        lane.known = tests::kill::Known::default();
+        // Numbers of a log begin again, so it has no such bound.
+        let nobody = lane.check(End::Kill);
+        assert_eq!(nobody.is_err(), facility != Facility::Log, "{nobody:?}");
+    }
 }

@@ -1,10 +1,10 @@
 //! What the killed key-value store holds: records of four threads, each numbered without a gap, and one that all put.
 
-use pobj::kv::{Hash, Options, Store};
-use pobj::media::{Domain, ImageMode};
-use pobj::{Durability, Error};
+use pobj::Error;
+use pobj::kv::{Engine, Options, Store};
 
 use super::KillMode;
+use super::mode::in_mode;
 
 /// Threads that put.
 pub const THREADS: usize = 4;
@@ -13,16 +13,9 @@ pub const COMMON: &[u8] = b"common";
 
 /// How the stores are made: a small ring, so that checkpoints are frequent.
 #[must_use]
-pub fn store_options(mode: KillMode) -> Options<Hash> {
-    let options = Store::<Hash>::options().size(64 << 10).max_size(64 << 20).ring_size(64 << 10);
-    match mode {
-        KillMode::Immediate => options.force_domain(Domain::Page).image(ImageMode::Private),
-        KillMode::Eventual => {
-            options.force_domain(Domain::Page).image(ImageMode::Private).durability(Durability::Eventual)
-        }
-        KillMode::Line => options.force_domain(Domain::CacheLine).image(ImageMode::Private),
-        KillMode::InPlace => options.force_domain(Domain::CacheLine).image(ImageMode::InPlace),
-    }
+pub fn store_options<E: Engine>(mode: KillMode) -> Options<E> {
+    let options = Store::<E>::options().size(64 << 10).max_size(64 << 20).ring_size(64 << 10);
+    in_mode!(options, mode).image(mode.image()).validation_threads(1)
 }
 
 /// The key of a thread's record.
@@ -46,7 +39,7 @@ pub fn value(thread: usize, number: u64) -> Vec<u8> {
 /// # Errors
 ///
 /// If the store is not whole: a number is missing, a value is not what was put, a record is too many.
-pub fn progress(store: &Store<Hash>) -> Result<[u64; THREADS], Error> {
+pub fn progress<E: Engine>(store: &Store<E>) -> Result<[u64; THREADS], Error> {
     let now = store.read()?;
     let mut done = [0; THREADS];
     let mut expected = usize::from(now.exists(COMMON));
