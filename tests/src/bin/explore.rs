@@ -1,7 +1,8 @@
 //! Rows R1 to R4 of the campaign: states after power cuts by the million. See `tests::crash::explore`.
 //!
-//! `explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--seed N]`: each row ends after so many seconds of a
-//! core, or with so many images if that is sooner; R1 and R2 also when every pair is done.
+//! `explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N]`: each row ends after so many seconds of a
+//! core, or with so many images if that is sooner; R1 and R2 also when every pair is done. A crash point with at most so many
+//! states is tried whole, of others so many samples are.
 
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use tests::crash::explore::{
 use tests::evidence::{Evidence, grouped};
 use tests::support::Random;
 
-const USE: &str = "explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--seed N]";
+const USE: &str = "explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N]";
 
 const MEMORY: [Mode; 4] = [Mode::LineRedo, Mode::LineUndo, Mode::ByteRedo, Mode::ByteUndo];
 
@@ -24,6 +25,7 @@ struct Plan {
     seconds: u64,
     images: u64,
     samples: u64,
+    states: u64,
     seed: u64,
 }
 
@@ -34,23 +36,24 @@ fn main() -> ExitCode {
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
     let seed = number("--seed").unwrap_or_else(|| tests::support::seed("explore"));
-    let plan = |seconds: u64, images: u64, samples: u64| Plan {
+    let plan = |seconds: u64, images: u64, samples: u64, states: u64| Plan {
         seconds: number("--seconds").unwrap_or(seconds),
         images: number("--images").unwrap_or(images),
         samples: number("--samples").unwrap_or(samples),
+        states: number("--states").unwrap_or(states),
         seed,
     };
     println!("explore: --seed {seed} repeats this");
     let violations = match arguments.first().map(String::as_str) {
-        Some("r1") => pairs("R1", &MEMORY, plan(60, u64::MAX, 256)),
-        Some("r2") => pairs("R2", &[Mode::FileRedo], plan(25, u64::MAX, 256)),
-        Some("r3") => random_stories(plan(75, 1_000_000, 48)),
-        Some("r4") => chains(plan(40, 100_000, 32)),
+        Some("r1") => pairs("R1", &MEMORY, plan(60, u64::MAX, 64, 256)),
+        Some("r2") => pairs("R2", &[Mode::FileRedo], plan(25, u64::MAX, 64, 256)),
+        Some("r3") => random_stories(plan(75, 1_000_000, 48, 192)),
+        Some("r4") => chains(plan(40, 100_000, 32, 128)),
         Some("all") => {
-            pairs("R1", &MEMORY, plan(60, u64::MAX, 256))
-                + pairs("R2", &[Mode::FileRedo], plan(25, u64::MAX, 256))
-                + random_stories(plan(75, 1_000_000, 48))
-                + chains(plan(40, 100_000, 32))
+            pairs("R1", &MEMORY, plan(60, u64::MAX, 64, 256))
+                + pairs("R2", &[Mode::FileRedo], plan(25, u64::MAX, 64, 256))
+                + random_stories(plan(75, 1_000_000, 48, 192))
+                + chains(plan(40, 100_000, 32, 128))
         }
         _ => {
             eprintln!("usage: {USE}");
@@ -106,7 +109,7 @@ fn cases(seed: u64) -> (Vec<Case>, Vec<Case>) {
 /// Every operation, and pairs of them until the time is over.
 fn pairs(row: &str, modes: &[Mode], plan: Plan) -> u64 {
     let clock = Clock::start();
-    let limits = Limits::exhaustive(plan.samples, plan.seed);
+    let limits = Limits { states: plan.states, ..Limits::exhaustive(plan.samples, plan.seed) };
     let (singles, all_pairs) = cases(plan.seed);
     let mut accounts: Vec<Account> =
         modes.iter().map(|mode| Account { mode: *mode, tally: Tally::default(), seconds: 0.0 }).collect();
@@ -136,7 +139,8 @@ fn pairs(row: &str, modes: &[Mode], plan: Plan) -> u64 {
     }
     let count = all_pairs.len();
     let scope = format!(
-        "every operation, {done} of {count} pairs; points of more than 2^16 states are sampled, {} each",
+        "every operation, {done} of {count} pairs; of points with more than {} states, {} samples",
+        grouped(plan.states),
         plan.samples
     );
     report(row, "every crash point of single operations and pairs", &accounts, &scope, plan.seed, clock)
@@ -158,7 +162,7 @@ fn random_stories(plan: Plan) -> u64 {
         let (mode, seed, begun) = (account.mode, random.word(), Clock::start());
         number += 1;
         let limits = Limits {
-            states: plan.samples * 4,
+            states: plan.states,
             samples: plan.samples,
             use_every: 16,
             point_every: 2,
@@ -179,7 +183,7 @@ fn random_stories(plan: Plan) -> u64 {
         account.tally.add(&tally);
         account.seconds += begun.worked().as_secs_f64();
     }
-    let scope = format!("{} samples at a point of more states than four times that", plan.samples);
+    let scope = format!("of points with more than {} states, {} samples", plan.states, plan.samples);
     report("R3", "images of long random scripts", &accounts, &scope, plan.seed, clock)
 }
 
@@ -211,7 +215,7 @@ fn chains(plan: Plan) -> u64 {
         let story: Story = tell(account.mode, &before, &script, &[]);
         for chain in 0..4 {
             let limits = Limits {
-                states: 256,
+                states: plan.states,
                 samples: plan.samples,
                 use_every: 16,
                 point_every: 1,

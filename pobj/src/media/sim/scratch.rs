@@ -26,6 +26,8 @@ use crate::media::arena::Tenant;
 /// What is remembered to be put back: pages of this length.
 const PAGE: usize = 4096;
 const WORD: usize = 8;
+/// Compared at once; what is set apart begins and ends with one.
+const LINE: usize = 64;
 
 /// A medium in memory for one state after the other. Clones are handles to the same medium.
 #[derive(Clone)]
@@ -105,21 +107,36 @@ impl Inner {
             return;
         }
         self.save(offset..end);
+        // Most of what is written is there already: whole lines are passed over.
         let mut at = offset;
         while at < end {
-            let word = at - at % WORD;
-            let stop = (word + WORD).min(end);
-            let new = &new[at - offset..stop - offset];
-            if self.bytes[at..stop] != *new {
-                let before = term(word, self.word(word));
-                self.bytes[at..stop].copy_from_slice(new);
-                let after = term(word, self.word(word));
-                let apart = self.apart.iter().any(|range| range.contains(&word));
-                let sum = &mut self.sums[usize::from(apart)];
-                *sum = sum.wrapping_sub(before).wrapping_add(after);
+            let stop = (at - at % LINE + LINE).min(end);
+            let line = &new[at - offset..stop - offset];
+            if self.bytes[at..stop] != *line {
+                self.put_in_line(at, line);
             }
             at = stop;
         }
+    }
+
+    /// Changes bytes inside one line.
+    fn put_in_line(&mut self, offset: usize, new: &[u8]) {
+        let line = offset - offset % LINE;
+        let apart = self.apart.iter().any(|range| range.contains(&line));
+        let (mut at, end, mut more) = (offset, offset + new.len(), 0_u64);
+        while at < end {
+            let word = at - at % WORD;
+            let stop = (word + WORD).min(end);
+            let before = self.word(word);
+            self.bytes[at..stop].copy_from_slice(&new[at - offset..stop - offset]);
+            let after = self.word(word);
+            if before != after {
+                more = more.wrapping_sub(term(word, before)).wrapping_add(term(word, after));
+            }
+            at = stop;
+        }
+        let sum = &mut self.sums[usize::from(apart)];
+        *sum = sum.wrapping_add(more);
     }
 
     fn put_zeros(&mut self, range: Range<usize>) {
