@@ -54,8 +54,8 @@ struct Inner {
     arena: Arc<Arena>,
     /// Sums of home for which an open need not go on.
     known: HashSet<u64>,
-    /// The next image is that of a first open.
-    first: bool,
+    /// The next image is that of a first open; whether that ends where home is known.
+    first: Option<bool>,
     recovered: Option<u64>,
 }
 
@@ -222,7 +222,7 @@ impl SimMedia {
             in_place: false,
             arena: Arc::clone(&self.arena),
             known: HashSet::new(),
-            first: false,
+            first: None,
             recovered: None,
         };
         Scratch { inner: Arc::new(Mutex::new(inner)), arena: Arc::clone(&self.arena), domain: self.domain }
@@ -269,7 +269,7 @@ impl Scratch {
         let (len, sums) = (inner.bytes.len(), inner.sums);
         inner.undo.active = true;
         (inner.undo.len, inner.undo.sums) = (len, sums);
-        inner.first = skip_known;
+        inner.first = Some(skip_known);
         inner.recovered = None;
     }
 
@@ -290,16 +290,10 @@ impl Scratch {
         inner.sums = undo.sums;
     }
 
-    /// The sum of home as the last first open has recovered it.
+    /// The sum of home as the first open since [`begin`](Self::begin) has recovered it.
     #[must_use]
     pub fn recovered(&self) -> Option<u64> {
         self.inner().recovered
-    }
-
-    /// Whether this sum of home is known.
-    #[must_use]
-    pub fn knows(&self, sum: u64) -> bool {
-        self.inner().known.contains(&sum)
     }
 
     /// Notes a sum of home: what comes of it is known.
@@ -399,10 +393,10 @@ impl Media for Scratch {
             return Image::claim_arena(&self.arena, placement, len, max_len);
         }
         let mut inner = self.inner();
-        if std::mem::take(&mut inner.first) {
+        if let Some(skip_known) = inner.first.take() {
             let home = inner.home_sum();
             inner.recovered = Some(home);
-            if inner.known.contains(&home) {
+            if skip_known && inner.known.contains(&home) {
                 return Err(Error::abort("what comes of this home is known"));
             }
         }

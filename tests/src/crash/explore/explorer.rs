@@ -220,25 +220,33 @@ impl<'s> Explorer<'s> {
         let thorough = self.tally.opened.is_multiple_of(self.limits.use_every);
         self.scratch.begin(!thorough);
         let outcome = guarded(|| self.use_state());
-        let home = self.scratch.recovered().filter(|_| !thorough);
+        let home = self.scratch.recovered();
         self.scratch.undo();
-        let judged_before = home.and_then(|home| self.homes.get(&home).copied());
-        let verdict = match (judged_before, outcome) {
-            (Some(verdict), _) => verdict,
-            (None, outcome) => {
+        let before = home.and_then(|home| self.homes.get(&home).copied());
+        let verdict = match before {
+            Some(verdict) if !thorough => verdict,
+            _ => {
                 self.tally.used += 1;
-                outcome.map_err(|what| {
-                    self.wrongs.push(what);
-                    self.wrongs.len() as u32 - 1
-                })
+                match (before, outcome) {
+                    (Some(Ok(before)), Ok(step)) if before != step => {
+                        self.wrong(format!("the same home showed step {before}, and now {step}"))
+                    }
+                    (_, Ok(step)) => Ok(step),
+                    (_, Err(what)) => self.wrong(what),
+                }
             }
         };
         if let Some(home) = home {
-            self.homes.insert(home, verdict);
+            self.homes.entry(home).or_insert(verdict);
             self.scratch.know(home);
         }
         self.known.insert(sum, verdict);
         verdict
+    }
+
+    fn wrong(&mut self, what: String) -> Verdict {
+        self.wrongs.push(what);
+        Err(self.wrongs.len() as u32 - 1)
     }
 
     /// Opens, compares and uses the state at hand. Gives the step that it shows.
