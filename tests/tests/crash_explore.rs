@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use pobj::Durability::{Eventual, Immediate};
 use pobj::media::sim::{CrashPoint, Fault, Presence, fingerprint, skip_checksums};
 use tests::crash::Mode;
-use tests::crash::explore::{Chains, Deed, Explorer, Limits, Tally, random_script, shrink, tell, tell_from_threads};
+use tests::crash::explore::{
+    Chains, Deed, Explorer, Limits, Tally, random_script, shrink, tell, tell_from_threads,
+};
 use tests::workload::Op;
 use tests::workload::every::Change;
 
@@ -43,7 +45,8 @@ fn by_places(point: &CrashPoint<'_>) -> Option<HashSet<u64>> {
             let with = |state: &Vec<u8>| {
                 let put = |content: &[u8]| {
                     let mut state = state.clone();
-                    state[place.offset as usize..place.offset as usize + content.len()].copy_from_slice(content);
+                    state[place.offset as usize..place.offset as usize + content.len()]
+                        .copy_from_slice(content);
                     state
                 };
                 place.contents.iter().map(|content| put(content)).collect::<Vec<_>>()

@@ -222,16 +222,16 @@ fn chains(plan: Plan) -> u64 {
                 seed: seed.wrapping_add(chain),
                 stop_at_first: false,
             };
-            chains.follow(&story, limits, &|| format!("{script:?} after {before:?}, chain {:#x}", limits.seed));
+            chains
+                .follow(&story, limits, &|| format!("{script:?} after {before:?}, chain {:#x}", limits.seed));
         }
         account.seconds += begun.worked().as_secs_f64();
     }
     for (account, chains) in &mut all {
         chains.depths.iter().for_each(|tally| account.tally.add(tally));
     }
-    let by_depth = |depth: usize| {
-        grouped(all.iter().map(|(_, chains)| chains.depths[depth].images).sum::<u64>())
-    };
+    let by_depth =
+        |depth: usize| grouped(all.iter().map(|(_, chains)| chains.depths[depth].images).sum::<u64>());
     let kills: u64 = all.iter().map(|(_, chains)| chains.kills).sum();
     let scope = format!(
         "an image ends a chain of one, two or three cut recoveries: {}, {}, {}; {} chains begin with a kill",
@@ -246,7 +246,9 @@ fn chains(plan: Plan) -> u64 {
 
 fn tell_shrunk(mode: Mode, script: &[Deed], limits: Limits, seed: u64) {
     match shrink(mode, script, &[], limits) {
-        Some(least) => println!("--seed {seed}, {mode:?}, least script {:?}:\n  {}", least.script, least.violation),
+        Some(least) => {
+            println!("--seed {seed}, {mode:?}, least script {:?}:\n  {}", least.script, least.violation)
+        }
         None => println!("--seed {seed}, {mode:?}: from a new pool on, {script:?} does not fail again"),
     }
 }

@@ -354,7 +354,12 @@ impl Picture {
             weak: if alive { first.max(second) } else { None },
             left: root.left.as_deref().copied(),
             right: root.right.as_deref().copied(),
-            cells: [root.cell.get(), *root.ref_cell.borrow(), *root.mutex.get(&root), *root.rw_lock.get(&root)],
+            cells: [
+                root.cell.get(),
+                *root.ref_cell.borrow(),
+                *root.mutex.get(&root),
+                *root.rw_lock.get(&root),
+            ],
         })
     }
 }

@@ -147,7 +147,8 @@ impl CrashPoint<'_> {
                 contents.push(bytes);
             }
         }
-        let torn = if self.trace.domain.is_memory() { Vec::new() } else { self.torn(&span, items, cuts, seed) };
+        let torn =
+            if self.trace.domain.is_memory() { Vec::new() } else { self.torn(&span, items, cuts, seed) };
         let torn = torn.into_iter().filter(|bytes| !contents.contains(bytes)).collect();
         let event = self.pending[items[0]].event;
         (Some(Place { offset: start as u64, contents, whole, torn, event }), complete)
@@ -226,5 +227,8 @@ fn subsets(count: usize) -> (Vec<Vec<usize>>, bool) {
         return ((0..1_u32 << count).map(of).collect(), true);
     }
     let singles = (0..count).map(|at| vec![at]);
-    (std::iter::once(Vec::new()).chain(singles).chain((2..=count).map(|end| (0..end).collect())).collect(), false)
+    (
+        std::iter::once(Vec::new()).chain(singles).chain((2..=count).map(|end| (0..end).collect())).collect(),
+        false,
+    )
 }

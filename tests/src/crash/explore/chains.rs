@@ -117,9 +117,15 @@ fn state(variants: &Variants, random: &mut Random) -> Vec<u8> {
 }
 
 /// Opens a medium, writes once, closes.
-fn recover(story: &Story, media: SimMedia, crashed: Bounds, pictures: &[Picture]) -> Result<Recovery, String> {
+fn recover(
+    story: &Story,
+    media: SimMedia,
+    crashed: Bounds,
+    pictures: &[Picture],
+) -> Result<Recovery, String> {
     let first = media.trace().events().len();
-    let pool = options(story.mode).open_on(Arc::new(media.clone())).map_err(|error| format!("open: {error}"))?;
+    let pool =
+        options(story.mode).open_on(Arc::new(media.clone())).map_err(|error| format!("open: {error}"))?;
     let found = Picture::of(&pool)?;
     let step = found.step();
     if !(crashed.ordered..=crashed.started).contains(&step) {

@@ -90,7 +90,9 @@ impl<'s> Explorer<'s> {
             if let Some(Event::Mark(mark)) = point.last_event() {
                 bounds = bounds.after(Mark::decode(*mark));
             }
-            if !points.contains(&point.index()) || (self.limits.stop_at_first && self.tally.violation_count > 0) {
+            if !points.contains(&point.index())
+                || (self.limits.stop_at_first && self.tally.violation_count > 0)
+            {
                 continue;
             }
             if point.presence() != Presence::Present && bounds.created {
@@ -111,7 +113,9 @@ impl<'s> Explorer<'s> {
                 let kept = self.fewest(point, bounds);
                 let event = event(point);
                 let (mode, index) = (self.mode, point.index());
-                self.tally.violation(|| format!("{mode:?}, {}, crash point {index} ({event}): {wrong}; {kept}", name()));
+                self.tally.violation(|| {
+                    format!("{mode:?}, {}, crash point {index} ({event}): {wrong}; {kept}", name())
+                });
                 shown = Shown::default();
             }
         }
@@ -162,7 +166,8 @@ impl<'s> Explorer<'s> {
             return Some(self.wrongs[wrong as usize].clone());
         }
         let (least, most) = shown.steps.unwrap_or((bounds.durable as u32, bounds.durable as u32));
-        let found = [Ok(least), Ok(most)].iter().find_map(|step| self.judge(step, bounds.durable, bounds.started));
+        let found =
+            [Ok(least), Ok(most)].iter().find_map(|step| self.judge(step, bounds.durable, bounds.started));
         let killed = || {
             let wrong = self.judge(shown.kill.as_ref()?, bounds.ordered, bounds.started)?;
             Some(format!("after a kill: {wrong}"))
@@ -202,8 +207,14 @@ impl<'s> Explorer<'s> {
                 }
             }
             self.tally.images = before;
-            let kept: Vec<String> = variants.places.iter().zip(&picks).filter(|(_, pick)| **pick > 0).map(told).collect();
-            return format!("length {}, kept of {} places: [{}]", variants.base.len(), picks.len(), kept.join(", "));
+            let kept: Vec<String> =
+                variants.places.iter().zip(&picks).filter(|(_, pick)| **pick > 0).map(told).collect();
+            return format!(
+                "length {}, kept of {} places: [{}]",
+                variants.base.len(),
+                picks.len(),
+                kept.join(", ")
+            );
         }
         self.tally.images = before;
         "everything that was written is kept".to_owned()

@@ -33,7 +33,8 @@ pub fn tell_from_threads(mode: Mode, seed: u64, steps: usize) -> Story {
         change.apply_to_picture(&mut picture);
         pictures.push(picture);
     }
-    let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Every::default())).expect("a new pool");
+    let pool =
+        options(mode).create_on(Arc::new(media.clone()), |_| Ok(Every::default())).expect("a new pool");
     media.mark(Mark::Created.encode());
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
