@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use tests::crash::Mode;
 use tests::crash::explore::{
-    Chains, Clock, Deed, Explorer, Limits, Story, Tally, random_script, shrink, tell, tell_from_threads,
+    Chains, Clock, Deed, Explorer, Limits, ROOMS, Story, Tally, random_script, shrink, tell_from_threads,
+    tell_in,
 };
 use tests::evidence::{Evidence, grouped};
 use tests::support::Random;
@@ -72,13 +73,14 @@ struct Account {
 
 /// Deeds to explore, after those that they need.
 struct Case {
+    room: u64,
     before: Vec<Deed>,
     script: Vec<Deed>,
 }
 
 fn cases(seed: u64) -> (Vec<Case>, Vec<Case>) {
     let deeds = Deed::all();
-    let case = |script: &[Deed], settled: bool| {
+    let case = |room: u64, script: &[Deed], settled: bool| {
         let mut before: Vec<Deed> = Vec::new();
         for needed in script.iter().filter_map(|deed| deed.needs()) {
             if !before.contains(&needed) {
@@ -88,16 +90,20 @@ fn cases(seed: u64) -> (Vec<Case>, Vec<Case>) {
         if settled || before.is_empty() {
             before.push(Deed::Checkpoint);
         }
-        Case { before, script: script.to_vec() }
+        Case { room, before, script: script.to_vec() }
     };
     // First of all: creation.
-    let creation = Case { before: Vec::new(), script: Vec::new() };
-    let singles = std::iter::once(creation).chain(deeds.iter().map(|deed| case(&[*deed], true))).collect();
+    let creation = Case { room: ROOMS[0], before: Vec::new(), script: Vec::new() };
+    // Each by itself both where the pool must grow and where it need not.
+    let singly = |room: u64| deeds.iter().map(move |deed| (room, *deed));
+    let singles = singly(ROOMS[0]).chain(singly(ROOMS[1])).map(|(room, deed)| case(room, &[deed], true));
+    let singles = std::iter::once(creation).chain(singles).collect();
     let mut random = Random(seed);
     let mut pairs = Vec::new();
     for first in &deeds {
         for second in &deeds {
-            pairs.push(case(&[*first, *second], random.below(2) == 0));
+            let room = ROOMS[usize::from(random.below(8) > 0)];
+            pairs.push(case(room, &[*first, *second], random.below(2) == 0));
         }
     }
     for at in (1..pairs.len()).rev() {
@@ -117,7 +123,8 @@ fn pairs(row: &str, modes: &[Mode], plan: Plan) -> u64 {
         let clock = Clock::start();
         let mode = account.mode;
         let name = || format!("{:?} after {:?}", case.script, case.before);
-        let tally = Explorer::explore(&tell(mode, &case.before, &case.script, &[]), limits, &name);
+        let tally =
+            Explorer::explore(&tell_in(mode, case.room, &case.before, &case.script, &[]), limits, &name);
         if tally.violation_count > 0 {
             let whole: Vec<Deed> = case.before.iter().chain(&case.script).copied().collect();
             tell_shrunk(mode, &whole, limits, plan.seed);
@@ -173,7 +180,7 @@ fn random_stories(plan: Plan) -> u64 {
         let threads = number % 4 == 0;
         let story = match threads {
             true => tell_from_threads(mode, seed, DEEDS * 2),
-            false => tell(mode, &[], &script, &[]),
+            false => tell_in(mode, ROOMS[number % ROOMS.len()], &[], &script, &[]),
         };
         let name = || format!("story {seed:#x}{}", if threads { " of several threads" } else { "" });
         let tally = Explorer::explore(&story, limits, &name);
@@ -212,7 +219,7 @@ fn chains(plan: Plan) -> u64 {
             0 => ([&before[..], &[Deed::Checkpoint]].concat(), pair.to_vec()),
             _ => (vec![Deed::Checkpoint], random_script(seed, 8)),
         };
-        let story: Story = tell(account.mode, &before, &script, &[]);
+        let story: Story = tell_in(account.mode, ROOMS[1], &before, &script, &[]);
         for chain in 0..4 {
             let limits = Limits {
                 states: plan.states,
@@ -247,7 +254,10 @@ fn chains(plan: Plan) -> u64 {
 fn tell_shrunk(mode: Mode, script: &[Deed], limits: Limits, seed: u64) {
     match shrink(mode, script, &[], limits) {
         Some(least) => {
-            println!("--seed {seed}, {mode:?}, least script {:?}:\n  {}", least.script, least.violation)
+            println!(
+                "--seed {seed}, {mode:?}, {} bytes, least script {:?}:\n  {}",
+                least.room, least.script, least.violation
+            )
         }
         None => println!("--seed {seed}, {mode:?}: from a new pool on, {script:?} does not fail again"),
     }

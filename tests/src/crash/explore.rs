@@ -36,6 +36,10 @@ use crate::workload::every::{Change, Every, Picture};
 /// Largest size of the pools under test: a few chunks for every kind of block.
 const MAX_SIZE: u64 = 4 << 20;
 
+/// Room for objects that a pool begins with: next to nothing, so that it grows soon, and then by much; enough for a pair of
+/// operations; enough for a story. The smaller a pool is, the faster its states are tried.
+pub const ROOMS: [u64; 3] = [64 << 10, 256 << 10, 640 << 10];
+
 /// What a script does to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
@@ -143,12 +147,22 @@ pub struct Story {
 /// If there is no memory.
 #[must_use]
 pub fn tell(mode: Mode, before: &[Deed], script: &[Deed], faults: &[Fault]) -> Story {
+    tell_in(mode, ROOMS[0], before, script, faults)
+}
+
+/// The same in a pool that begins with so many bytes for objects.
+///
+/// # Panics
+///
+/// If there is no memory.
+#[must_use]
+pub fn tell_in(mode: Mode, room: u64, before: &[Deed], script: &[Deed], faults: &[Fault]) -> Story {
     let media = SimMedia::with_domain(MAX_SIZE, mode.domain()).expect("memory for the simulator");
     faults.iter().for_each(|fault| media.plant(*fault));
     let mut pictures = vec![Picture::default()];
     let mut first = 0;
     let mut told = || -> Result<(), String> {
-        let created = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Every::default()));
+        let created = options(mode).size(room).create_on(Arc::new(media.clone()), |_| Ok(Every::default()));
         let mut pool = created.map_err(|error| format!("create: {error}"))?;
         media.mark(Mark::Created.encode());
         if !before.is_empty() {
