@@ -227,7 +227,7 @@ impl Change {
             }
             Self::ListRemove => drop(root.list.pop_front(tx)),
             Self::ListMove => {
-                let last = root.list.entries().last().map(|(key, _)| key);
+                let last = root.list.entries().next_back().map(|(key, _)| key);
                 last.map(|key| root.list.move_to_front(key, tx));
             }
             Self::TreeInsert(count) => {
@@ -334,7 +334,7 @@ impl Picture {
         if !root.list.iter().rev().eq(root.list.iter().collect::<Vec<_>>().into_iter().rev()) {
             return Err("the list leads another way back".to_owned());
         }
-        if root.numbers.iter().any(|number| *number == 0) {
+        if root.numbers.contains(&0) {
             return Err("a number was never pushed".to_owned());
         }
         let alive = root.weak.as_ref().is_some_and(|weak| weak.strong_count() > 0);

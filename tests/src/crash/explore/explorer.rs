@@ -196,14 +196,13 @@ impl<'s> Explorer<'s> {
                 wrong
             });
             let Some(mut picks) = found else { continue };
-            for at in 0..picks.len() {
-                let place = &variants.places[at];
-                let pick = std::mem::replace(&mut picks[at], 0);
+            for (place, pick) in variants.places.iter().zip(&mut picks) {
+                let held = std::mem::replace(pick, 0);
                 self.scratch.put(place.offset, &place.contents[0]);
                 let verdict = self.verdict();
                 if self.judge(&verdict, bounds.durable, bounds.started).is_none() {
-                    picks[at] = pick;
-                    self.scratch.put(place.offset, states::content(place, pick));
+                    *pick = held;
+                    self.scratch.put(place.offset, states::content(place, held));
                 }
             }
             self.tally.images = before;
