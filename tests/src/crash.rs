@@ -9,6 +9,7 @@
 //! A kill leaves what was pending pending, so recovery after a kill is cut separately.
 
 mod checker;
+pub mod explore;
 mod mode;
 pub mod oracle;
 mod report;
@@ -112,14 +113,18 @@ struct Bounds {
 
 impl Bounds {
     fn at(self, point: &CrashPoint<'_>) -> Self {
-        point.marks().map(Mark::decode).fold(self, |bounds, mark| match mark {
-            Mark::Created => Self { created: true, ..bounds },
-            Mark::Started(step) => Self { started: bounds.started.max(step), ..bounds },
-            Mark::Ordered(step) => Self { ordered: bounds.ordered.max(step), ..bounds },
+        point.marks().map(Mark::decode).fold(self, Self::after)
+    }
+
+    fn after(self, mark: Mark) -> Self {
+        match mark {
+            Mark::Created => Self { created: true, ..self },
+            Mark::Started(step) => Self { started: self.started.max(step), ..self },
+            Mark::Ordered(step) => Self { ordered: self.ordered.max(step), ..self },
             Mark::Durable(step) => {
-                Self { ordered: bounds.ordered.max(step), durable: bounds.durable.max(step), ..bounds }
+                Self { ordered: self.ordered.max(step), durable: self.durable.max(step), ..self }
             }
-        })
+        }
     }
 }
 

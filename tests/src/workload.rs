@@ -3,6 +3,7 @@
 //! The program uses what the heap has: small blocks in a list, larger ones that fill a run's chunk soon, and blocks of
 //! more than a chunk. Every value is derived from a key, so a lost or foreign byte shows.
 
+pub mod every;
 pub mod kv;
 pub mod log;
 mod mode;

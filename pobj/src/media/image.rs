@@ -133,6 +133,24 @@ impl Image {
         max_len: u64,
         load: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<Self> {
+        let image = Self::claim_arena(arena, placement, len, max_len)?;
+        let used = arena.used.swap(len, Ordering::Relaxed).max(len);
+        // SAFETY: `used` never exceeds the arena's capacity, its bytes are initialised (they come zeroed), and the
+        // flag `in_use` gives this image the arena for itself.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(arena.start(), used as usize) };
+        let (head, stale) = bytes.split_at_mut(len as usize);
+        load(head)?;
+        stale.fill(0);
+        Ok(image)
+    }
+
+    /// Uses `arena` with what happens to be in it.
+    pub(crate) fn claim_arena(
+        arena: &Arc<Arena>,
+        placement: Placement,
+        len: u64,
+        max_len: u64,
+    ) -> Result<Self> {
         check_lengths(len, max_len)?;
         if max_len > arena.capacity {
             return Err(Error::InvalidOption {
@@ -150,13 +168,6 @@ impl Image {
         }
         // From here on, dropping `image` gives the arena back on every path.
         let image = Self::new(arena.base, max_len, Backing::Arena(Arc::clone(arena)));
-        let used = arena.used.swap(len, Ordering::Relaxed).max(len);
-        // SAFETY: `used` never exceeds the arena's capacity, its bytes are initialised (they come zeroed), and the
-        // flag `in_use` gives this image the arena for itself.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(arena.start(), used as usize) };
-        let (head, stale) = bytes.split_at_mut(len as usize);
-        load(head)?;
-        stale.fill(0);
         image.len.store(len, Ordering::Release);
         Ok(image)
     }

@@ -95,16 +95,15 @@ fn read_header(media: &dyn Media, file_len: u64, trust: Trust) -> Result<Header>
 
 /// Equal fingerprints need no look at the stored types; otherwise the differences are the error.
 fn check_schema<R: Persistent>(media: &dyn Media, header: &Header) -> Result<()> {
-    let program = Schema::of::<R>();
     let mut stored = vec![0; header.geometry.schema_len as usize];
     media.read(header.geometry.schema_offset, &mut stored)?;
     header.verify_schema(&stored)?;
-    if header.schema_fingerprint == program.fingerprint() {
+    if header.schema_fingerprint == Schema::fingerprint_of::<R>() {
         return Ok(());
     }
     let damaged = |what| Error::corrupt(format!("schema: {what}"), header.geometry.schema_offset);
     let pool = Schema::decode(&stored).map_err(|what| damaged(what.what))?;
-    let differences = compare::differences(&pool, &program);
+    let differences = compare::differences(&pool, &Schema::of::<R>());
     // Without a difference that matters the types fit, though they were not written alike.
     if differences.is_empty() { Ok(()) } else { Err(Error::SchemaMismatch { differences }) }
 }

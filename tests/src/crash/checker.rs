@@ -263,7 +263,7 @@ fn judge(outcome: &Outcome, floor: u64, ceiling: u64) -> Result<(), String> {
 }
 
 /// A panic is a violation like any other.
-fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()

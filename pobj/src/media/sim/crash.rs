@@ -81,15 +81,15 @@ impl<'t> Cuts<'t> {
 /// One moment of a trace: what is durable, and what is pending.
 #[derive(Clone, Debug)]
 pub struct CrashPoint<'t> {
-    trace: &'t Trace,
+    pub(super) trace: &'t Trace,
     /// Events before this one have happened.
     index: usize,
     /// Changes with the states that are possible.
     version: u64,
     /// Durable bytes. Those beyond `base_len` are seen if a pending change of the length survives.
-    base: Vec<u8>,
-    base_len: usize,
-    pending: Vec<Pending>,
+    pub(super) base: Vec<u8>,
+    pub(super) base_len: usize,
+    pub(super) pending: Vec<Pending>,
     /// On persistent memory: the words that have a pending version.
     busy: HashSet<u64>,
     /// A pending item takes bytes away.

@@ -7,7 +7,8 @@
 //! on a file, words on persistent memory), and changes of the length. [`CrashPoint::choices`] enumerates the subsets, all
 //! of them where they are few, and [`CrashPoint::build`] makes the bytes of one. [`SimMedia::with_bytes`] turns them into
 //! a medium to open, at the addresses of the first so that pointers stay right, and since that medium records too, a
-//! crash in the recovery from a crash is tested in the same way.
+//! crash in the recovery from a crash is tested in the same way. Where millions of states are tried,
+//! [`CrashPoint::variants`] tells them place by place, and a [`Scratch`] holds one after the other.
 //!
 //! An image in place is the medium's own bytes, so the program stores there without asking. At each operation the
 //! simulator compares the image with what it knew and records what has changed as stores of the calling thread, not
@@ -20,8 +21,10 @@ mod choice;
 mod crash;
 mod fault;
 mod pending;
+mod scratch;
 mod state;
 mod trace;
+mod variants;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -36,8 +39,10 @@ pub use choice::Choice;
 pub use crash::{CrashPoint, Cuts, Presence};
 pub(crate) use fault::checksums_skipped;
 pub use fault::{Fault, Operation, skip_checksums};
+pub use scratch::Scratch;
 use state::State;
 pub use trace::{Event, Trace};
+pub use variants::{Place, Variants};
 
 /// A checksum of a state, to tell whether it was tried before.
 #[must_use]
