@@ -4,5 +4,7 @@ pub mod book;
 pub mod campaign;
 pub mod crash;
 pub mod evidence;
+#[cfg(feature = "mutate")]
+pub mod mutate;
 pub mod support;
 pub mod workload;

@@ -20,6 +20,7 @@ mod choice;
 mod crash;
 mod fault;
 mod pending;
+pub mod place;
 mod state;
 mod trace;
 
@@ -36,7 +37,7 @@ pub use choice::Choice;
 pub use crash::{CrashPoint, Cuts, Presence};
 pub(crate) use fault::checksums_skipped;
 pub use fault::{Fault, Operation, skip_checksums};
-use state::State;
+use state::{Barrier, State};
 pub use trace::{Event, Trace};
 
 /// A checksum of a state, to tell whether it was tried before.
@@ -187,7 +188,9 @@ impl Media for SimMedia {
         let mut state = self.observed();
         let number = state.begin(Operation::Write)?;
         let flushed = state.flushes_itself(Operation::Write, number);
-        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes }).map(drop)
+        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes })?;
+        state.settle_late();
+        Ok(())
     }
 
     fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -195,7 +198,9 @@ impl Media for SimMedia {
         let mut state = self.observed();
         state.begin(Operation::Store)?;
         let flushed = !self.domain.is_memory();
-        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes }).map(drop)
+        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes })?;
+        state.settle_late();
+        Ok(())
     }
 
     fn write_durable(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -217,6 +222,7 @@ impl Media for SimMedia {
         let done =
             if self.domain.is_memory() { Event::Fenced { begun } } else { Event::DurableDone { write } };
         state.push(done);
+        state.settle_late();
         Ok(())
     }
 
@@ -230,7 +236,9 @@ impl Media for SimMedia {
             return Err(Error::io("write in order outside the ring", source));
         }
         let flushed = state.flushes_itself(Operation::WriteOrdered, number);
-        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Ordered { offset, bytes }).map(drop)
+        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Ordered { offset, bytes })?;
+        state.settle_late();
+        Ok(())
     }
 
     fn prepare_ring(&self, offset: u64, len: u64) -> Result<()> {
@@ -245,7 +253,7 @@ impl Media for SimMedia {
         let begun = state.trace.events.len();
         let mut state = self.meanwhile(state);
         let number = outcome.inspect_err(|_| state.push(Event::SyncFailed { begun }))?;
-        if !state.hits(&[Fault::DropSync(number)]) {
+        if !state.hits(&[Fault::DropSync(number)]) && !state.puts_off(Barrier::Sync) {
             let begun = state.swapped(Fault::SwapSync(number), begun);
             state.erased.clear();
             state.push(Event::Synced { begun });
@@ -267,7 +275,7 @@ impl Media for SimMedia {
         let begun = state.trace.events.len();
         let mut state = self.meanwhile(state);
         let number = outcome.inspect_err(|_| state.push(Event::FenceFailed { begun }))?;
-        if !state.hits(&[Fault::DropFences, Fault::DropFence(number)]) {
+        if !state.hits(&[Fault::DropFences, Fault::DropFence(number)]) && !state.puts_off(Barrier::Fence) {
             let begun = state.swapped(Fault::SwapFence(number), begun);
             state.push(Event::Fenced { begun });
         }
