@@ -33,17 +33,21 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 12] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
     suite("crash_share", &["shared_commits_survive_on_a_file"], "share, file"),
     suite("crash_share", &["shared_commits_survive_on_persistent_memory"], "share, lines"),
     suite("crash_share", &["shared_commits_survive_in_place"], "share, in place"),
+    suite("facilities_sync", &[], "facilities, file"),
     suite("bad_bits", &[], DAMAGE),
     suite("bad_files", &[], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
+    suite("system_calls", &[], DAMAGE),
+    suite("counts", &[], DAMAGE),
 ];
+/// Damage, and what lies below the seam.
 const DAMAGE: &str = "damage";
 
 /// Something that may notice a change.
