@@ -51,7 +51,7 @@ fn main() -> io::Result<ExitCode> {
     let copy = Copy::make(&root.canonicalize()?, &places)?;
     let built = copy.build(&mutate::suites())?;
     let begun = Instant::now();
-    let detectors = mutate::detectors(&copy, &built)?;
+    let detectors = mutate::detectors(&built)?;
     println!("without a change nothing is found, {} s", begun.elapsed().as_secs());
     let mut tally = Tally::default();
     tally.missed.extend(forgotten.iter().map(|line| format!("looks like a place and is in no list: {line}")));
@@ -96,10 +96,10 @@ fn try_place(
     let modes = match place.kind {
         // Tests are the same in all modes.
         Kind::Test => [String::new()].into(),
-        _ => mutate::modes(place, detectors),
+        _ => mutate::modes(copy, place, detectors)?,
     };
-    if !detectors.iter().any(|detector| detector.concerns(place, "")) {
-        return note_unmet(place, tally);
+    if modes.is_empty() {
+        note_unmet(place, tally);
     }
     for mode in modes {
         for change in place.kind.changes() {
@@ -111,7 +111,7 @@ fn try_place(
     Ok(())
 }
 
-fn note_unmet(place: &Place, tally: &mut Tally) -> io::Result<()> {
+fn note_unmet(place: &Place, tally: &mut Tally) {
     for change in place.kind.changes() {
         tally.mutants += 1;
         match HARMLESS.iter().find(|known| known.covers(place, *change, "")) {
@@ -122,7 +122,6 @@ fn note_unmet(place: &Place, tally: &mut Tally) -> io::Result<()> {
             None => tally.missed.push(format!("{place} {change:?}: no suite comes by")),
         }
     }
-    Ok(())
 }
 
 fn try_change(
@@ -172,11 +171,16 @@ fn noticed(
     detectors: &[Detector],
     size: Size,
 ) -> io::Result<Option<(String, String)>> {
-    let concerned = || detectors.iter().filter(|detector| detector.concerns(place, mode));
     let efforts = EFFORTS.into_iter().chain((size == Size::Long).then_some(MORE));
     for (round, effort) in efforts.enumerate() {
-        for detector in concerned().filter(|detector| detector.is_script() || round == 2) {
-            if let Some(found) = detector.notices(copy, place, change, effort)? {
+        for detector in detectors.iter().filter(|detector| detector.is_script() || round == 2) {
+            // What is the same in all modes need not be tried with threads too.
+            if mode.is_empty() && detector.mode.starts_with("share") {
+                continue;
+            }
+            if detector.concerns(copy, place, mode)?
+                && let Some(found) = detector.notices(copy, place, change, effort)?
+            {
                 return Ok(Some((format!("{} {}", detector.mode, detector.name), found)));
             }
         }

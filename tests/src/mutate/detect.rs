@@ -1,5 +1,6 @@
 //! What may notice a change: crash scripts, each in each mode, and suites that run as they are.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use std::{fs, io};
 use super::{Change, Copy, Kind, Place};
 
 /// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A suite, or some tests of it.
 struct Suite {
@@ -33,7 +34,7 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 12] = [
+const SUITES: [Suite; 15] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
@@ -41,7 +42,10 @@ const SUITES: [Suite; 12] = [
     suite("crash_share", &["shared_commits_survive_on_persistent_memory"], "share, lines"),
     suite("crash_share", &["shared_commits_survive_in_place"], "share, in place"),
     suite("facilities_sync", &[], "facilities, file"),
-    suite("bad_bits", &[], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_headers"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_ring_states"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_schema"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_journal_after_a_crash"], DAMAGE),
     suite("bad_files", &[], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
     suite("system_calls", &[], DAMAGE),
@@ -57,10 +61,10 @@ pub struct Detector {
     pub name: String,
     /// What its finds count for: a way to use a pool or a log.
     pub mode: String,
-    /// Where it comes by.
-    pub met: BTreeSet<usize>,
+    /// Where it comes by, once that was needed.
+    met: OnceCell<BTreeSet<usize>>,
     /// Where it comes by before recovery is cut; of scripts only.
-    pub ran: BTreeSet<usize>,
+    ran: BTreeSet<usize>,
     program: PathBuf,
     arguments: Vec<String>,
     environment: Option<(&'static str, &'static str)>,
@@ -81,12 +85,12 @@ pub fn suites() -> Vec<&'static str> {
     SUITES.iter().map(|suite| suite.name).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// All detectors, which first run without a change: they must find nothing.
+/// All detectors.
 ///
 /// # Errors
 ///
-/// If one finds something, or cannot run.
-pub fn detectors(copy: &Copy, built: &HashMap<String, PathBuf>) -> io::Result<Vec<Detector>> {
+/// If a script finds something without a change, or cannot run.
+pub fn detectors(built: &HashMap<String, PathBuf>) -> io::Result<Vec<Detector>> {
     let program = |name: &str| {
         built.get(name).cloned().ok_or_else(|| io::Error::other(format!("{name} was not built")))
     };
@@ -101,30 +105,21 @@ pub fn detectors(copy: &Copy, built: &HashMap<String, PathBuf>) -> io::Result<Ve
         let [mode, script, ran, recovered] = parts.as_slice() else { continue };
         let numbers = |text: &str| text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
         let ran: BTreeSet<usize> = numbers(ran);
-        let met = ran.union(&numbers(recovered)).copied().collect();
+        let met = OnceCell::from(ran.union(&numbers(recovered)).copied().collect::<BTreeSet<_>>());
         let arguments = vec![(*mode).to_owned(), (*script).to_owned()];
         let (name, mode) = (format!("script `{script}`"), (*mode).to_owned());
         all.push(Detector { name, mode, met, ran, program: child.clone(), arguments, environment: None });
     }
     for suite in &SUITES {
-        let file = copy.tests().join("places");
-        let _ = fs::remove_file(&file);
-        let mut detector = Detector {
-            name: format!("suite `{}`", suite.name),
+        all.push(Detector {
+            name: format!("suite `{}` {}", suite.name, suite.tests.join(" ")),
             mode: suite.mode.to_owned(),
-            met: BTreeSet::new(),
+            met: OnceCell::new(),
             ran: BTreeSet::new(),
             program: program(suite.name)?,
             arguments: suite.tests.iter().map(|test| (*test).to_owned()).collect(),
             environment: suite.environment,
-        };
-        let mut command = detector.suite_command(copy);
-        if !command.env("POBJ_PLACES", &file).status()?.success() {
-            return Err(io::Error::other(format!("{} fails without a change", suite.name)));
-        }
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        detector.met = text.lines().filter_map(|line| line.parse().ok()).collect();
-        all.push(detector);
+        });
     }
     Ok(all)
 }
@@ -139,14 +134,31 @@ impl Detector {
     fn suite_command(&self, copy: &Copy) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(copy.tests()).args(&self.arguments).args(["--test-threads", "1", "-q"]);
-        command.envs(self.environment).env("POBJ_SEED", "7").stdout(Stdio::null()).stderr(Stdio::null());
+        command.envs(self.environment).env("POBJ_SEED", "7").env("POBJ_CRASH_SAMPLES", "12");
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
-    /// Whether it can notice a change of this place, which counts for `mode` (empty: whichever).
-    #[must_use]
-    pub fn concerns(&self, place: &Place, mode: &str) -> bool {
-        self.met.contains(&place.number) && (mode.is_empty() || self.mode == mode)
+    /// Whether it can notice a change of this place, which counts for `mode` (empty: whichever). A suite first runs
+    /// without a change: it must find nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it does, or cannot run.
+    pub fn concerns(&self, copy: &Copy, place: &Place, mode: &str) -> io::Result<bool> {
+        if !mode.is_empty() && self.mode != mode {
+            return Ok(false);
+        }
+        if self.met.get().is_none() {
+            let file = copy.tests().join("places");
+            let _ = fs::remove_file(&file);
+            if !self.suite_command(copy).env("POBJ_PLACES", &file).status()?.success() {
+                return Err(io::Error::other(format!("{} fails without a change", self.name)));
+            }
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let _ = self.met.set(text.lines().filter_map(|line| line.parse().ok()).collect());
+        }
+        Ok(self.met.get().is_some_and(|met| met.contains(&place.number)))
     }
 
     /// Whether it notices the change, and how.
@@ -199,12 +211,25 @@ impl Detector {
     }
 }
 
-/// The ways to use a pool or a log in which a place is come by.
-#[must_use]
-pub fn modes(place: &Place, detectors: &[Detector]) -> BTreeSet<String> {
-    let concerned =
-        detectors.iter().filter(|detector| detector.mode != DAMAGE && detector.concerns(place, ""));
-    concerned.map(|detector| detector.mode.clone()).collect()
+/// The ways to use a pool or a log in which a place is come by. What scripts come by is left to them.
+///
+/// # Errors
+///
+/// As [`Detector::concerns`].
+pub fn modes(copy: &Copy, place: &Place, detectors: &[Detector]) -> io::Result<BTreeSet<String>> {
+    let mut modes = BTreeSet::new();
+    for scripts in [true, false] {
+        for detector in detectors.iter().filter(|known| known.mode != DAMAGE && known.is_script() == scripts)
+        {
+            if detector.concerns(copy, place, "")? {
+                modes.insert(detector.mode.clone());
+            }
+        }
+        if !modes.is_empty() {
+            break;
+        }
+    }
+    Ok(modes)
 }
 
 /// Whether a change can make a difference at all in this way to use a pool or a log.
