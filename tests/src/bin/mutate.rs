@@ -29,6 +29,8 @@ struct Tally {
     mutants: u64,
     caught: u64,
     explained: u64,
+    /// Places that matter in no mode in which they are come by.
+    idle: u64,
     missed: Vec<String>,
 }
 
@@ -68,6 +70,7 @@ fn main() -> io::Result<ExitCode> {
         .with("mutants", tally.mutants)
         .with("caught", tally.caught)
         .with("explained", tally.explained)
+        .with("places that only other media need", tally.idle)
         .violations(violations)
         .note("mutants count once for each mode; the list is printed by the command")
         .tell(begun.elapsed());
@@ -101,10 +104,15 @@ fn try_place(
     if modes.is_empty() {
         note_unmet(place, tally);
     }
-    for mode in modes {
+    let applies = |change: &Change| modes.iter().any(|mode| mutate::applies(place.kind, *change, mode));
+    if !modes.is_empty() && !place.kind.changes().iter().any(applies) {
+        println!("{place} | nothing to change in {}", modes.iter().cloned().collect::<Vec<_>>().join(", "));
+        tally.idle += 1;
+    }
+    for mode in &modes {
         for change in place.kind.changes() {
-            if mutate::applies(place.kind, *change, &mode) {
-                try_change(copy, place, *change, &mode, detectors, size, tally)?;
+            if mutate::applies(place.kind, *change, mode) {
+                try_change(copy, place, *change, mode, detectors, size, tally)?;
             }
         }
     }
@@ -174,6 +182,9 @@ fn noticed(
     let efforts = EFFORTS.into_iter().chain((size == Size::Long).then_some(MORE));
     for (round, effort) in efforts.enumerate() {
         for detector in detectors.iter().filter(|detector| detector.is_script() || round == 2) {
+            if detector.is_script() && effort.every != 0 && !detector.is_small() && size == Size::Quick {
+                continue;
+            }
             // What is the same in all modes need not be tried with threads too.
             if mode.is_empty() && detector.mode.starts_with("share") {
                 continue;

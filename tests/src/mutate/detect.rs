@@ -22,6 +22,9 @@ struct Suite {
     mode: &'static str,
 }
 
+/// Scripts whose recoveries are few.
+const SMALL: [&str; 4] = ["first commit", "allocate and free", "allocate and free, Eventual", "mixed"];
+
 const CUTS: &[&str] =
     &["small_entries_survive_every_cut", "mixed_work_survives_every_cut", "long_entries_survive_every_cut"];
 
@@ -34,7 +37,7 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 15] = [
+const SUITES: [Suite; 16] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
@@ -48,10 +51,11 @@ const SUITES: [Suite; 15] = [
     suite("bad_bits", &["every_bit_of_the_journal_after_a_crash"], DAMAGE),
     suite("bad_files", &[], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
+    suite("crash_threads", &[], DAMAGE),
     suite("system_calls", &[], DAMAGE),
     suite("counts", &[], DAMAGE),
 ];
-/// Damage, and what lies below the seam.
+/// Damage, what lies below the seam, and what takes several threads.
 const DAMAGE: &str = "damage";
 
 /// Something that may notice a change.
@@ -129,6 +133,12 @@ impl Detector {
     #[must_use]
     pub fn is_script(&self) -> bool {
         self.environment.is_none() && self.program.ends_with("place_child")
+    }
+
+    /// Whether recoveries from it can be cut for every change.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.is_script() && SMALL.iter().any(|name| self.name == format!("script `{name}`"))
     }
 
     fn suite_command(&self, copy: &Copy) -> Command {
