@@ -13,5 +13,7 @@ pub mod fuzz;
 pub mod guest;
 pub mod kill;
 pub mod mount;
+#[cfg(feature = "mutate")]
+pub mod mutate;
 pub mod support;
 pub mod workload;

@@ -31,6 +31,9 @@ const fn mounts(command: &'static str) -> Run {
     Run { command, needs, lacks: "not root, no loop devices, or no mkfs.ext4 and mkfs.xfs" }
 }
 
+/// Builds a copy of the workspace under `target/mutate` first.
+const MUTATE: &str = "cargo run --release -p tests --features mutate --bin mutate";
+
 /// All rows, in order.
 pub const ROWS: [Row; 14] = [
     Row {
@@ -69,7 +72,23 @@ pub const ROWS: [Row; 14] = [
             "cargo run --release -p tests --bin explore -- r4 --seconds 3600 --images 100000000",
         )],
     },
-    Row { name: "R5", title: "Mutations", what: "", ci: &[], long: &[] },
+    Row {
+        name: "R5",
+        title: "Mutations",
+        what: "In a copy of the sources each flush, fence, sync, durable write, salt and test of a checksum is removed, or \
+               moved before the write that precedes it or behind the one that follows, one place at a time. Every \
+               such change must be noticed by a crash suite; what no crash can show is listed with its reason. \
+               `cargo mutants` changes every expression of journal, heap and recovery.",
+        ci: &[Run::of(MUTATE)],
+        long: &[
+            Run::of("cargo run --release -p tests --features mutate --bin mutate -- long"),
+            Run {
+                command: "cargo mutants --sharding round-robin --shard 0/48 -j 1 --timeout 150",
+                needs: "cargo mutants --version",
+                lacks: "no cargo-mutants on this machine (cargo install cargo-mutants)",
+            },
+        ],
+    },
     Row {
         name: "R6",
         title: "The trace oracle",

@@ -82,3 +82,20 @@ pub fn mixed() -> Vec<Action> {
     script.push(Action::Write(Op::Push(1), Eventual));
     script
 }
+
+/// All scripts by name, the shortest first.
+#[must_use]
+pub fn all() -> Vec<(&'static str, Vec<Action>)> {
+    vec![
+        ("first commit", first_commit()),
+        ("allocate and free", allocate_and_free(Immediate)),
+        ("allocate and free, Eventual", allocate_and_free(Eventual)),
+        ("mixed", mixed()),
+        ("laps", laps(Immediate)),
+        ("laps, Eventual", laps(Eventual)),
+        ("grow ahead", grow_ahead(Immediate)),
+        ("grow ahead, Eventual", grow_ahead(Eventual)),
+        ("grow and spill", grow_and_spill(Immediate)),
+        ("grow and spill, Eventual", grow_and_spill(Eventual)),
+    ]
+}

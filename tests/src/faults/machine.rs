@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use pobj::media::sim::SimMedia;
-use pobj::media::{Domain, ImageMode};
+use pobj::media::Domain;
 use pobj::{Durability, Error, Options, PMutex, Persistent, Pool, ReadOnlyPool, Result};
 
 use crate::support::zoo::{self, Zoo};
-use crate::workload::{KillMode, Model, Op, Root, kill_options};
+use crate::workload::{KillMode, Model, Op, Root, in_mode, kill_options};
 
 /// A facility of pobj, open.
 pub trait Machine: Sized {
@@ -83,7 +83,7 @@ impl Machine for Work {
     }
 
     fn open(path: &Path, mode: KillMode) -> Result<Self> {
-        kill_options(mode).open(path)
+        kill_options(mode).validation_threads(2).open(path)
     }
 
     fn close(self) -> Result<()> {
@@ -146,7 +146,7 @@ impl Machine for Reading {
     }
 
     fn open(path: &Path, mode: KillMode) -> Result<Self> {
-        kill_options(mode).open_read_only(path).map(|pool| Self(Some(pool)))
+        kill_options(mode).validation_threads(2).open_read_only(path).map(|pool| Self(Some(pool)))
     }
 
     fn close(self) -> Result<()> {
@@ -187,13 +187,7 @@ pub enum ZooAct {
 }
 
 fn zoo_options(mode: KillMode) -> Options<Zoo<'static>> {
-    let options = zoo::options();
-    match mode {
-        KillMode::Immediate => options.force_domain(Domain::Page),
-        KillMode::Eventual => options.force_domain(Domain::Page).durability(Durability::Eventual),
-        KillMode::Line => options.force_domain(Domain::CacheLine),
-        KillMode::InPlace => options.force_domain(Domain::CacheLine).image(ImageMode::InPlace),
-    }
+    in_mode!(zoo::options(), mode).image(mode.image())
 }
 
 /// What the zoo shows after each number of transactions that it counts.

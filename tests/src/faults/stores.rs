@@ -8,10 +8,10 @@ use pobj::kv::{self, Engine, Hash, Ordered, Store};
 use pobj::log::Log;
 use pobj::media::Domain;
 use pobj::pmem::MappedFile;
-use pobj::{Durability, Error, Result};
+use pobj::{Error, Result};
 
 use super::machine::Machine;
-use crate::workload::{KillMode, word};
+use crate::workload::{KillMode, in_mode, word};
 
 fn text(error: &Error) -> String {
     error.to_string()
@@ -216,12 +216,7 @@ fn entry(len: u16) -> Vec<u8> {
 }
 
 fn log_options(mode: KillMode) -> pobj::log::Options {
-    let options = pobj::log::Options::new();
-    match mode {
-        KillMode::Immediate => options.force_domain(Domain::Page),
-        KillMode::Eventual => options.force_domain(Domain::Page).durability(Durability::Eventual),
-        KillMode::Line | KillMode::InPlace => options.force_domain(Domain::CacheLine),
-    }
+    in_mode!(pobj::log::Options::new(), mode)
 }
 
 const BLOCK: usize = 4096;

@@ -21,6 +21,7 @@ mod choice;
 mod crash;
 mod fault;
 mod pending;
+pub mod place;
 mod scratch;
 mod state;
 mod trace;
@@ -40,7 +41,7 @@ pub use crash::{CrashPoint, Cuts, Presence};
 pub(crate) use fault::checksums_skipped;
 pub use fault::{Fault, Operation, skip_checksums};
 pub use scratch::Scratch;
-use state::State;
+use state::{Barrier, State};
 pub use trace::{Event, Trace};
 pub use variants::{Place, Variants};
 
@@ -192,7 +193,9 @@ impl Media for SimMedia {
         let mut state = self.observed();
         let number = state.begin(Operation::Write)?;
         let flushed = state.flushes_itself(Operation::Write, number);
-        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes }).map(drop)
+        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes })?;
+        state.settle_late();
+        Ok(())
     }
 
     fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -200,7 +203,9 @@ impl Media for SimMedia {
         let mut state = self.observed();
         state.begin(Operation::Store)?;
         let flushed = !self.domain.is_memory();
-        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes }).map(drop)
+        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Write { offset, bytes })?;
+        state.settle_late();
+        Ok(())
     }
 
     fn write_durable(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -222,6 +227,7 @@ impl Media for SimMedia {
         let done =
             if self.domain.is_memory() { Event::Fenced { begun } } else { Event::DurableDone { write } };
         state.push(done);
+        state.settle_late();
         Ok(())
     }
 
@@ -235,7 +241,9 @@ impl Media for SimMedia {
             return Err(Error::io("write in order outside the ring", source));
         }
         let flushed = state.flushes_itself(Operation::WriteOrdered, number);
-        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Ordered { offset, bytes }).map(drop)
+        state.record_write(offset, bytes, flushed, |offset, bytes| Event::Ordered { offset, bytes })?;
+        state.settle_late();
+        Ok(())
     }
 
     fn prepare_ring(&self, offset: u64, len: u64) -> Result<()> {
@@ -250,7 +258,7 @@ impl Media for SimMedia {
         let begun = state.trace.events.len();
         let mut state = self.meanwhile(state);
         let number = outcome.inspect_err(|_| state.push(Event::SyncFailed { begun }))?;
-        if !state.hits(&[Fault::DropSync(number)]) {
+        if !state.hits(&[Fault::DropSync(number)]) && !state.puts_off(Barrier::Sync) {
             let begun = state.swapped(Fault::SwapSync(number), begun);
             state.erased.clear();
             state.push(Event::Synced { begun });
@@ -272,7 +280,7 @@ impl Media for SimMedia {
         let begun = state.trace.events.len();
         let mut state = self.meanwhile(state);
         let number = outcome.inspect_err(|_| state.push(Event::FenceFailed { begun }))?;
-        if !state.hits(&[Fault::DropFences, Fault::DropFence(number)]) {
+        if !state.hits(&[Fault::DropFences, Fault::DropFence(number)]) && !state.puts_off(Barrier::Fence) {
             let begun = state.swapped(Fault::SwapFence(number), begun);
             state.push(Event::Fenced { begun });
         }

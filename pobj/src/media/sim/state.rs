@@ -6,13 +6,21 @@ use std::thread::ThreadId;
 
 use super::fault::{Fault, Operation};
 use super::pending::WORD;
+use super::place::{self, Change};
 use super::trace::{Event, Thread, Trace};
-use super::{Arena, Error, Result};
+use super::{Arena, Domain, Error, Result};
 use crate::media::arena::Tenant;
 use crate::media::ram::{CACHE_LINE, part};
 
 /// The image is compared in parts of this length.
 const PART: usize = 4096;
+
+/// What orders writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barrier {
+    Sync,
+    Fence,
+}
 
 pub(super) struct State {
     /// What a reader sees: every write applied, and every store to an image in place up to the last look at it.
@@ -26,6 +34,8 @@ pub(super) struct State {
     pub(super) erased: Vec<Range<u64>>,
     /// Events before a planted bug first took effect.
     pub(super) first_hit: Option<usize>,
+    /// What a planted change has put off until after the next write.
+    late: Option<Barrier>,
     /// The arena holds the same as `bytes`, as far as it goes, but for what the program has stored there since.
     in_place: bool,
     arena: Arc<Arena>,
@@ -43,6 +53,7 @@ impl State {
             background: false,
             erased: Vec::new(),
             first_hit: None,
+            late: None,
             in_place: false,
             arena,
             threads: Vec::new(),
@@ -62,6 +73,9 @@ impl State {
 
     /// Records that the calling thread did something.
     pub(super) fn push(&mut self, event: Event) {
+        if place::took_effect() {
+            self.first_hit.get_or_insert(self.trace.events.len());
+        }
         let thread = self.thread();
         self.trace.push(event, thread);
     }
@@ -81,15 +95,46 @@ impl State {
     /// Whether one of these bugs is planted, which takes effect now.
     pub(super) fn hits(&mut self, bugs: &[Fault]) -> bool {
         let hit = bugs.iter().any(|bug| self.faults.contains(bug));
+        self.note_hit(hit)
+    }
+
+    fn note_hit(&mut self, hit: bool) -> bool {
         if hit {
             self.first_hit.get_or_insert(self.trace.events.len());
         }
         hit
     }
 
+    /// Whether a planted change puts this off.
+    pub(super) fn puts_off(&mut self, barrier: Barrier) -> bool {
+        let late = self.note_hit(place::asks(Change::Late));
+        if late {
+            self.late = Some(barrier);
+        }
+        late
+    }
+
+    /// After a write: does what was put off.
+    pub(super) fn settle_late(&mut self) {
+        let begun = self.trace.events.len();
+        match self.late.take() {
+            None => {}
+            Some(Barrier::Sync) => {
+                self.erased.clear();
+                self.push(Event::Synced { begun });
+            }
+            Some(Barrier::Fence) => self.push(Event::Fenced { begun }),
+        }
+    }
+
     /// Whether the write of this number flushes what it stores.
     pub(super) fn flushes_itself(&mut self, operation: Operation, number: u64) -> bool {
-        !self.trace.domain.is_memory() || !self.hits(&[Fault::DropWriteFlush { operation, number }])
+        if !self.trace.domain.is_memory() {
+            return true;
+        }
+        // Where caches are persistent there is no flush to leave out.
+        let asked = self.trace.domain == Domain::CacheLine && place::asks(Change::Unflushed);
+        !self.hits(&[Fault::DropWriteFlush { operation, number }]) && !self.note_hit(asked)
     }
 
     /// Applies a write to what a reader sees and records it.
@@ -113,7 +158,7 @@ impl State {
 
     /// Where a sync or fence takes effect that began at `begun`: before this thread's last write, if `swap` is planted.
     pub(super) fn swapped(&mut self, swap: Fault, begun: usize) -> usize {
-        if !self.hits(&[swap]) {
+        if !self.hits(&[swap]) && !self.note_hit(place::asks(Change::Early)) {
             return begun;
         }
         let me = self.thread();

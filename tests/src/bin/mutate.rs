@@ -1,0 +1,200 @@
+//! The campaign of mutations: see `tests::mutate`.
+//!
+//! `mutate` tries each change until something notices it; those that are known to be harmless it leaves out. `mutate long`
+//! tries harder, and these too. `mutate list` only lists the places. A word more limits it to places whose line
+//! contains that.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tests::evidence::Evidence;
+use tests::mutate::{self, Change, Copy, Detector, Effort, HARMLESS, Kind, Place};
+
+/// First few states and no recovery, then more.
+const EFFORTS: [Effort; 3] =
+    [Effort { samples: 12, every: 0 }, Effort { samples: 48, every: 0 }, Effort { samples: 24, every: 5 }];
+/// What a long run adds.
+const MORE: Effort = Effort { samples: 96, every: 1 };
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Quick,
+    Long,
+}
+
+#[derive(Default)]
+struct Tally {
+    mutants: u64,
+    caught: u64,
+    explained: u64,
+    /// Places that matter in no mode in which they are come by.
+    idle: u64,
+    missed: Vec<String>,
+}
+
+fn main() -> io::Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let is_word = |word: &str| words.iter().any(|known| known == word);
+    let only =
+        words.iter().find(|word| !["list", "long"].contains(&word.as_str())).map_or("", String::as_str);
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let places = mutate::find(&root.join("pobj/src"));
+    let forgotten = mutate::uncovered(&root.join("pobj/src"), &places);
+    if is_word("list") {
+        places
+            .iter()
+            .for_each(|place| println!("{:4} {:8} {place}", place.number, format!("{:?}", place.kind)));
+        forgotten.iter().for_each(|line| println!("no place: {line}"));
+        return Ok(if forgotten.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let size = if is_word("long") { Size::Long } else { Size::Quick };
+    let copy = Copy::make(&root.canonicalize()?, &places)?;
+    let built = copy.build(&mutate::suites())?;
+    let begun = Instant::now();
+    let detectors = mutate::detectors(&built)?;
+    println!("without a change nothing is found, {} s", begun.elapsed().as_secs());
+    let mut tally = Tally::default();
+    tally.missed.extend(forgotten.iter().map(|line| format!("looks like a place and is in no list: {line}")));
+    for place in places.iter().filter(|place| place.to_string().contains(only)) {
+        try_place(&copy, place, &detectors, size, &mut tally)?;
+    }
+    if only.is_empty() {
+        tally.missed.extend(stale(&places));
+    }
+    let violations = tally.missed.len() as u64;
+    tally.missed.iter().for_each(|missed| println!("MISSED {missed}"));
+    Evidence::of("R5", "each place that makes bytes durable or tests them, removed or moved")
+        .with("places", places.len() as u64)
+        .with("mutants", tally.mutants)
+        .with("caught", tally.caught)
+        .with("explained", tally.explained)
+        .with("places that only other media need", tally.idle)
+        .violations(violations)
+        .note("mutants count once for each mode; the list is printed by the command")
+        .tell(begun.elapsed());
+    Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Explanations of what is not there.
+fn stale(places: &[Place]) -> Vec<String> {
+    let used = |known: &&mutate::Harmless| {
+        let is_there = |place: &Place| {
+            place.file == known.file && place.function == known.function && place.code.starts_with(known.code)
+        };
+        places.iter().any(is_there)
+    };
+    let unused = HARMLESS.iter().filter(|known| !used(known));
+    unused.map(|known| format!("explained and not there: {} {}", known.file, known.code)).collect()
+}
+
+fn try_place(
+    copy: &Copy,
+    place: &Place,
+    detectors: &[Detector],
+    size: Size,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let modes = match place.kind {
+        // Tests are the same in all modes.
+        Kind::Test => [String::new()].into(),
+        _ => mutate::modes(copy, place, detectors)?,
+    };
+    if modes.is_empty() {
+        note_unmet(place, tally);
+    }
+    let applies = |change: &Change| modes.iter().any(|mode| mutate::applies(place.kind, *change, mode));
+    if !modes.is_empty() && !place.kind.changes().iter().any(applies) {
+        println!("{place} | nothing to change in {}", modes.iter().cloned().collect::<Vec<_>>().join(", "));
+        tally.idle += 1;
+    }
+    for mode in &modes {
+        for change in place.kind.changes() {
+            if mutate::applies(place.kind, *change, mode) {
+                try_change(copy, place, *change, mode, detectors, size, tally)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn note_unmet(place: &Place, tally: &mut Tally) {
+    for change in place.kind.changes() {
+        tally.mutants += 1;
+        match HARMLESS.iter().find(|known| known.covers(place, *change, "")) {
+            Some(known) => {
+                tally.explained += 1;
+                println!("{place} {change:?}: explained, {}", known.why);
+            }
+            None => tally.missed.push(format!("{place} {change:?}: no suite comes by")),
+        }
+    }
+}
+
+fn try_change(
+    copy: &Copy,
+    place: &Place,
+    change: Change,
+    mode: &str,
+    detectors: &[Detector],
+    size: Size,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let label = if mode.is_empty() { "all modes" } else { mode };
+    let known = HARMLESS.iter().find(|known| known.covers(place, change, mode));
+    tally.mutants += 1;
+    if let (Some(known), Size::Quick) = (known, size) {
+        tally.explained += 1;
+        println!("{place} | {change:?} | {label} | explained: {}", known.why);
+        return Ok(());
+    }
+    match (noticed(copy, place, change, mode, detectors, size)?, known) {
+        (Some((by, found)), None) => {
+            tally.caught += 1;
+            let found: String = found.chars().take(90).collect();
+            println!("{place} | {change:?} | {label} | {by}: {found}");
+        }
+        (None, Some(known)) => {
+            tally.explained += 1;
+            println!("{place} | {change:?} | {label} | explained: {}", known.why);
+        }
+        (Some((by, _)), Some(known)) => {
+            tally.missed.push(format!("{place} {change:?} {label}: `{}` is wrong, {by} notices", known.why));
+        }
+        (None, None) => {
+            println!("{place} | {change:?} | {label} | MISSED");
+            tally.missed.push(format!("{place} | {change:?} | {label}"));
+        }
+    }
+    Ok(())
+}
+
+/// The first that notices a change, and what it says.
+fn noticed(
+    copy: &Copy,
+    place: &Place,
+    change: Change,
+    mode: &str,
+    detectors: &[Detector],
+    size: Size,
+) -> io::Result<Option<(String, String)>> {
+    let efforts = EFFORTS.into_iter().chain((size == Size::Long).then_some(MORE));
+    for (round, effort) in efforts.enumerate() {
+        for detector in detectors.iter().filter(|detector| detector.is_script() || round == 2) {
+            if detector.is_script() && effort.every != 0 && !detector.is_small() && size == Size::Quick {
+                continue;
+            }
+            // What is the same in all modes need not be tried with threads too.
+            if mode.is_empty() && detector.mode.starts_with("share") {
+                continue;
+            }
+            if detector.concerns(copy, place, mode)?
+                && let Some(found) = detector.notices(copy, place, change, effort)?
+            {
+                return Ok(Some((format!("{} {}", detector.mode, detector.name), found)));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,254 @@
+//! What may notice a change: crash scripts, each in each mode, and suites that run as they are.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use super::{Change, Copy, Kind, Place};
+
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A suite, or some tests of it.
+struct Suite {
+    name: &'static str,
+    tests: &'static [&'static str],
+    /// The environment in which they run.
+    environment: Option<(&'static str, &'static str)>,
+    /// What its finds count for.
+    mode: &'static str,
+}
+
+/// Scripts whose recoveries are few.
+const SMALL: [&str; 4] = ["first commit", "allocate and free", "allocate and free, Eventual", "mixed"];
+
+const CUTS: &[&str] =
+    &["small_entries_survive_every_cut", "mixed_work_survives_every_cut", "long_entries_survive_every_cut"];
+
+const fn log(domain: &'static str, mode: &'static str) -> Suite {
+    Suite { name: "crash_log", tests: CUTS, environment: Some(("POBJ_LOG_DOMAIN", domain)), mode }
+}
+
+const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'static str) -> Suite {
+    Suite { name, tests, environment: None, mode }
+}
+
+/// Suites beside the scripts. Those of damage count for tests of what is read only.
+const SUITES: [Suite; 16] = [
+    log("Page", "log, file"),
+    log("CacheLine", "log, lines"),
+    log("Byte", "log, bytes"),
+    suite("crash_share", &["shared_commits_survive_on_a_file"], "share, file"),
+    suite("crash_share", &["shared_commits_survive_on_persistent_memory"], "share, lines"),
+    suite("crash_share", &["shared_commits_survive_in_place"], "share, in place"),
+    suite("facilities_sync", &[], "facilities, file"),
+    suite("bad_bits", &["every_bit_of_the_headers"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_ring_states"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_schema"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_journal_after_a_crash"], DAMAGE),
+    suite("bad_files", &[], DAMAGE),
+    suite("unsafe_shutdown", &[], DAMAGE),
+    suite("crash_threads", &[], DAMAGE),
+    suite("system_calls", &[], DAMAGE),
+    suite("counts", &[], DAMAGE),
+];
+/// Damage, what lies below the seam, and what takes several threads.
+const DAMAGE: &str = "damage";
+
+/// Something that may notice a change.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    /// What it is called.
+    pub name: String,
+    /// What its finds count for: a way to use a pool or a log.
+    pub mode: String,
+    /// Where it comes by, once that was needed.
+    met: OnceCell<BTreeSet<usize>>,
+    /// Where it comes by before recovery is cut; of scripts only.
+    ran: BTreeSet<usize>,
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Option<(&'static str, &'static str)>,
+}
+
+/// How hard a script is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// States at a cut.
+    pub samples: usize,
+    /// At every how many-th cut recovery is cut; 0 for none.
+    pub every: usize,
+}
+
+/// Names of the suites.
+#[must_use]
+pub fn suites() -> Vec<&'static str> {
+    SUITES.iter().map(|suite| suite.name).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// All detectors.
+///
+/// # Errors
+///
+/// If a script finds something without a change, or cannot run.
+pub fn detectors(built: &HashMap<String, PathBuf>) -> io::Result<Vec<Detector>> {
+    let program = |name: &str| {
+        built.get(name).cloned().ok_or_else(|| io::Error::other(format!("{name} was not built")))
+    };
+    let child = program("place_child")?;
+    let output = Command::new(&child).args(["met", "24"]).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other("a crash script finds something without a change"));
+    }
+    let mut all = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let parts: Vec<&str> = line.split(';').collect();
+        let [mode, script, ran, recovered] = parts.as_slice() else { continue };
+        let numbers = |text: &str| text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let ran: BTreeSet<usize> = numbers(ran);
+        let met = OnceCell::from(ran.union(&numbers(recovered)).copied().collect::<BTreeSet<_>>());
+        let arguments = vec![(*mode).to_owned(), (*script).to_owned()];
+        let (name, mode) = (format!("script `{script}`"), (*mode).to_owned());
+        all.push(Detector { name, mode, met, ran, program: child.clone(), arguments, environment: None });
+    }
+    for suite in &SUITES {
+        all.push(Detector {
+            name: format!("suite `{}` {}", suite.name, suite.tests.join(" ")),
+            mode: suite.mode.to_owned(),
+            met: OnceCell::new(),
+            ran: BTreeSet::new(),
+            program: program(suite.name)?,
+            arguments: suite.tests.iter().map(|test| (*test).to_owned()).collect(),
+            environment: suite.environment,
+        });
+    }
+    Ok(all)
+}
+
+impl Detector {
+    /// Whether it is a script, which can be tried harder.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        self.environment.is_none() && self.program.ends_with("place_child")
+    }
+
+    /// Whether recoveries from it can be cut for every change.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.is_script() && SMALL.iter().any(|name| self.name == format!("script `{name}`"))
+    }
+
+    fn suite_command(&self, copy: &Copy) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(copy.tests()).args(&self.arguments).args(["--test-threads", "1", "-q"]);
+        command.envs(self.environment).env("POBJ_SEED", "7").env("POBJ_CRASH_SAMPLES", "12");
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Whether it can notice a change of this place, which counts for `mode` (empty: whichever). A suite first runs
+    /// without a change: it must find nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it does, or cannot run.
+    pub fn concerns(&self, copy: &Copy, place: &Place, mode: &str) -> io::Result<bool> {
+        if !mode.is_empty() && self.mode != mode {
+            return Ok(false);
+        }
+        if self.met.get().is_none() {
+            let file = copy.tests().join("places");
+            let _ = fs::remove_file(&file);
+            if !self.suite_command(copy).env("POBJ_PLACES", &file).status()?.success() {
+                return Err(io::Error::other(format!("{} fails without a change", self.name)));
+            }
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let _ = self.met.set(text.lines().filter_map(|line| line.parse().ok()).collect());
+        }
+        Ok(self.met.get().is_some_and(|met| met.contains(&place.number)))
+    }
+
+    /// Whether it notices the change, and how.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot run.
+    pub fn notices(
+        &self,
+        copy: &Copy,
+        place: &Place,
+        change: Change,
+        effort: Effort,
+    ) -> io::Result<Option<String>> {
+        let is_script = self.is_script();
+        if is_script && effort.every == 0 && !self.ran.contains(&place.number) {
+            return Ok(None);
+        }
+        let mut command = match is_script {
+            false => self.suite_command(copy),
+            true => {
+                let mut command = Command::new(&self.program);
+                command.args(&self.arguments).args([effort.samples.to_string(), effort.every.to_string()]);
+                command.stdout(Stdio::piped()).stderr(Stdio::null());
+                command
+            }
+        };
+        let mut child = command.env("POBJ_PLANT", format!("{}:{change:?}", place.number)).spawn()?;
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                let text = match child.stdout.take() {
+                    Some(out) => io::read_to_string(out)?,
+                    None => String::new(),
+                };
+                let text = text.trim();
+                return Ok(match (status.success(), text.is_empty()) {
+                    (true, true) => None,
+                    (_, false) => Some(text.to_owned()),
+                    (false, true) => Some(status.to_string()),
+                });
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill()?;
+                child.wait()?;
+                return Ok(Some("it hangs".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// The ways to use a pool or a log in which a place is come by. What scripts come by is left to them.
+///
+/// # Errors
+///
+/// As [`Detector::concerns`].
+pub fn modes(copy: &Copy, place: &Place, detectors: &[Detector]) -> io::Result<BTreeSet<String>> {
+    let mut modes = BTreeSet::new();
+    for scripts in [true, false] {
+        for detector in detectors.iter().filter(|known| known.mode != DAMAGE && known.is_script() == scripts)
+        {
+            if detector.concerns(copy, place, "")? {
+                modes.insert(detector.mode.clone());
+            }
+        }
+        if !modes.is_empty() {
+            break;
+        }
+    }
+    Ok(modes)
+}
+
+/// Whether a change can make a difference at all in this way to use a pool or a log.
+#[must_use]
+pub fn applies(kind: Kind, change: Change, mode: &str) -> bool {
+    let lines = mode.contains("Line") || mode.contains("lines") || mode.ends_with("in place");
+    match (kind, change) {
+        // Where caches are persistent, and on a file, nothing is flushed.
+        (Kind::Flush, _) | (_, Change::Unflushed) => lines,
+        _ => true,
+    }
+}

@@ -1,0 +1,65 @@
+//! Changes that no crash can tell from the code as it is, each with its reason. One that a suite notices after all, or
+//! whose place is gone, fails the campaign.
+
+use super::{Change, Place};
+
+/// A change that is known to be harmless.
+#[derive(Clone, Copy, Debug)]
+pub struct Harmless {
+    /// The file, from `pobj/src`.
+    pub file: &'static str,
+    /// The function.
+    pub function: &'static str,
+    /// How the code begins.
+    pub code: &'static str,
+    /// The changes.
+    pub changes: &'static [Change],
+    /// In these ways to use a pool or a log; empty for all.
+    pub modes: &'static [&'static str],
+    /// Why.
+    pub why: &'static str,
+}
+
+impl Harmless {
+    /// Whether this is about that change.
+    #[must_use]
+    pub fn covers(&self, place: &Place, change: Change, mode: &str) -> bool {
+        self.file == place.file
+            && self.function == place.function
+            && place.code.starts_with(self.code)
+            && self.changes.contains(&change)
+            && (self.modes.is_empty() || self.modes.contains(&mode))
+    }
+}
+
+const fn test(file: &'static str, function: &'static str, code: &'static str, why: &'static str) -> Harmless {
+    Harmless { file, function, code, changes: &[Change::Gone], modes: &[], why }
+}
+
+/// All of them.
+pub const HARMLESS: [Harmless; 4] = [
+    test(
+        "journal/record.rs",
+        "seed",
+        "self.pool_id",
+        "whoever decodes a record has compared its pool id before; the salt says it again",
+    ),
+    test(
+        "journal/record.rs",
+        "claimed_len",
+        "word_at(bytes, 24) != pool_id",
+        "the checksum is salted with the pool id; this only spares hashing",
+    ),
+    test(
+        "journal/record.rs",
+        "claims_durable",
+        "word_at(bytes, 24) != pool_id",
+        "what claims to be a record is decoded before it counts; this only spares hashing",
+    ),
+    test(
+        "journal/state.rs",
+        "is_whole",
+        "self.magic == MAGIC",
+        "bytes whose checksum is salted with the pool id are a state; the magic is for people who look at the file",
+    ),
+];
