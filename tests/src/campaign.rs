@@ -33,12 +33,26 @@ pub struct Run {
     pub needs: &'static str,
     /// What to say then.
     pub lacks: &'static str,
+    /// Whether `cargo test --workspace` runs it anyway.
+    pub tested: bool,
 }
 
 impl Run {
     /// A run that needs nothing special.
     #[must_use]
     pub const fn of(command: &'static str) -> Self {
-        Self { command, needs: "", lacks: "" }
+        Self::needing(command, "", "")
+    }
+
+    /// A run that needs something: a command that fails where the machine lacks it, and what to say then.
+    #[must_use]
+    pub const fn needing(command: &'static str, needs: &'static str, lacks: &'static str) -> Self {
+        Self { command, needs, lacks, tested: false }
+    }
+
+    /// A run that is part of `cargo test --workspace`.
+    #[must_use]
+    pub const fn tested(command: &'static str) -> Self {
+        Self { tested: true, ..Self::of(command) }
     }
 }

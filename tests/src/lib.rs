@@ -13,7 +13,6 @@ pub mod fuzz;
 pub mod guest;
 pub mod kill;
 pub mod mount;
-#[cfg(feature = "mutate")]
 pub mod mutate;
 pub mod support;
 pub mod workload;

@@ -77,6 +77,10 @@ fn run(names: &[&str], of: fn(&'static Row) -> &'static [Run]) -> Result<(), Str
 
 /// Runs one command. Its output is shown at its end if others run beside it.
 fn run_one(row: &Row, run: &Run, beside_others: bool) -> Result<(), String> {
+    if run.tested {
+        println!("-- {} runs with `cargo test --workspace`: {}", row.name, run.command);
+        return Ok(());
+    }
     if !run.needs.is_empty() && !shell(run.needs, true)?.status.success() {
         println!("-- {} skipped: {}", row.name, run.lacks);
         return Ok(());

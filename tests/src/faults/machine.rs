@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use pobj::media::sim::SimMedia;
 use pobj::media::Domain;
+use pobj::media::sim::SimMedia;
 use pobj::{Durability, Error, Options, PMutex, Persistent, Pool, ReadOnlyPool, Result};
 
 use crate::support::zoo::{self, Zoo};
