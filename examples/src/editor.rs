@@ -1,6 +1,6 @@
 //! The buffer of a line editor whose undo survives the program.
 //!
-//! Each [`Change`] is kept as the change that takes it back. Text and history are in one pool and change in one
+//! Each change is kept as the change that takes it back. Text and history are in one pool and change in one
 //! transaction: there is no moment at which one is saved and the other is not.
 
 use pobj::{PString, PVec, Persistent, Result, Tx};

@@ -1,7 +1,7 @@
 //! A campaign of mutations: whatever makes pobj's bytes durable, and whatever tests bytes before they are believed, is
 //! taken away or moved, one place in the source at a time, and the crash suites must notice.
 //!
-//! [`places`] finds the places by reading the sources, and [`edits`] adds those that are no call. [`Copy`] writes the
+//! `places` finds the places by reading the sources, and `edits` adds those that are no call. [`Copy`](struct@Copy) writes the
 //! workspace anew under `target/mutate` with each place in a scope of its own (see `pobj::media::sim::place`), so that
 //! pobj itself knows nothing of this. Which change to which place is in force is said by the environment; the suites run
 //! as they are.
