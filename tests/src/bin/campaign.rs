@@ -9,6 +9,8 @@ use std::{env, fs, thread};
 use tests::campaign::{ROWS, Row, Run, page};
 use tests::evidence::Evidence;
 
+/// How the plan names a program of this package.
+const RUN: &str = "cargo run --release -p tests --bin ";
 const USE: &str = "campaign [list | ci [ROW ...] | long [ROW ...] | book [--check]]";
 
 fn main() -> ExitCode {
@@ -101,10 +103,17 @@ fn run_one(row: &Row, run: &Run, beside_others: bool) -> Result<(), String> {
     if success { Ok(()) } else { Err(format!("{} {}", row.name, run.command)) }
 }
 
-/// Runs a command line from the repository's root.
+/// Runs a command line from the repository's root. Programs of this package are those that were built with this one: who
+/// runs it out of `target/debug` has no release build to wait for.
 fn shell(command: &str, quietly: bool) -> Result<Output, String> {
+    let program = env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
+    let beside = program.parent().unwrap_or(root()).display();
+    let command = match command.split_once(RUN) {
+        Some((before, rest)) => format!("{before}{beside}/{}", rest.replacen(" -- ", " ", 1)),
+        None => command.to_owned(),
+    };
     let mut shell = Command::new("bash");
-    shell.args(["-c", command]).current_dir(root());
+    shell.args(["-c", &command]).current_dir(root());
     if !quietly {
         shell.stdout(Stdio::inherit()).stderr(Stdio::inherit());
     }

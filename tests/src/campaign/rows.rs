@@ -6,7 +6,7 @@ use super::{Row, Run};
 const FUZZ: &str = "cargo fuzz --version && cargo +nightly --version";
 
 const MIRI: Run = Run::needing(
-    "cargo run -q --release -p tests --bin language -- miri",
+    "cargo run --release -p tests --bin language -- miri",
     "cargo +nightly miri --version",
     "no nightly toolchain with Miri",
 );
@@ -18,18 +18,18 @@ const MIRI_SHORT: Run = Run {
 };
 
 const ADDRESS: Run = Run::needing(
-    "cargo run -q --release -p tests --bin language -- address",
+    "cargo run --release -p tests --bin language -- address",
     "[ $(uname -m) = x86_64 ] && rustc +nightly --version",
     "AddressSanitizer needs a nightly toolchain on x86-64",
 );
 
 const THREAD: Run = Run::needing(
-    "cargo run -q --release -p tests --bin language -- thread",
+    "cargo run --release -p tests --bin language -- thread",
     "[ $(uname -m) = x86_64 ] && [ -e \"$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library\" ]",
     "ThreadSanitizer needs a nightly toolchain with rust-src on x86-64",
 );
 
-const LOOM: Run = Run::of("cargo run -q --release -p tests --bin language -- loom");
+const LOOM: Run = Run::of("cargo run --release -p tests --bin language -- loom");
 
 /// A run that mounts file systems of its own.
 const fn mounts(command: &'static str) -> Run {
@@ -176,11 +176,7 @@ pub const ROWS: [Row; 14] = [
         what: "Three targets of libFuzzer, led by coverage, under AddressSanitizer: bytes opened as a file, operations \
                against a model with power cuts, and what a crash left with flipped bits. Their corpora are replayed by the \
                ordinary tests as well. A panic, an access out of bounds, a leak or a hang would be found.",
-        ci: &[Run::needing(
-            "cargo run --release -p tests --bin fuzz -- --seconds 30",
-            FUZZ,
-            "no cargo-fuzz, or no nightly toolchain",
-        )],
+        ci: &[Run::tested("cargo test -p tests --test fuzz_corpus --test fuzz_found")],
         long: &[Run::needing(
             "cargo run --release -p tests --bin fuzz -- --seconds 1200",
             FUZZ,
@@ -207,9 +203,9 @@ pub const ROWS: [Row; 14] = [
             MIRI,
             ADDRESS,
             THREAD,
-            Run { command: "cargo run -q --release -p tests --bin language -- miri all", ..MIRI },
-            Run { command: "cargo run -q --release -p tests --bin language -- address all", ..ADDRESS },
-            Run { command: "cargo run -q --release -p tests --bin language -- thread all", ..THREAD },
+            Run { command: "cargo run --release -p tests --bin language -- miri all", ..MIRI },
+            Run { command: "cargo run --release -p tests --bin language -- address all", ..ADDRESS },
+            Run { command: "cargo run --release -p tests --bin language -- thread all", ..THREAD },
             LOOM,
         ],
     },
@@ -220,7 +216,7 @@ pub const ROWS: [Row; 14] = [
                runs must be named, with its reason, in tests/coverage.txt; the command fails on any other.",
         ci: &[],
         long: &[Run::needing(
-            "cargo run -q --release -p tests --bin coverage",
+            "cargo run --release -p tests --bin coverage",
             "cargo +nightly llvm-cov --version",
             "no nightly toolchain with cargo-llvm-cov and llvm-tools",
         )],
