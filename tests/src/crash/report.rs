@@ -44,7 +44,8 @@ impl Effort {
         Self {
             samples: samples.unwrap_or(default),
             seed,
-            states: if samples.is_some() { usize::MAX } else { default * 60 },
+            // The exploration (R1 to R4) tries far more of them, faster.
+            states: if samples.is_some() { usize::MAX } else { default * 30 },
             every_cut: samples.is_some() || !cfg!(debug_assertions),
             recover_every: number("POBJ_CRASH_RECOVER_EVERY").map(|every| every.max(1) as usize),
             recovery_samples: samples.unwrap_or(default / 4),
