@@ -63,10 +63,11 @@ impl Heap {
         }
     }
 
-    /// In place, space must exist before the first store: a store into a hole of a full file system is a signal.
+    /// Space must exist before the first store: in a hole of a full file system that is a signal, in place, and on tmpfs
+    /// under a private mapping too, because there even a page that is only copied takes space first.
     fn check_backed(&self, start: u32, count: u32) -> Result<(), AllocError> {
         let is_hole = |&chunk: &u32| self.table[chunk as usize].is_unbacked();
-        if self.in_place && (start..start + count).any(|chunk| is_hole(&chunk)) {
+        if self.backs_first && (start..start + count).any(|chunk| is_hole(&chunk)) {
             let range = self.place.chunk_offset(start)..self.place.chunk_offset(start + count);
             return Err(AllocError::NeedBacking { range });
         }

@@ -262,7 +262,7 @@ impl Loader<'_> {
             punching: 0,
             unbacked: Vec::new(),
             is_short: false,
-            in_place: false,
+            backs_first: false,
             loaded_len: self.image.len(),
             last_txid: 0,
             live: self.live,

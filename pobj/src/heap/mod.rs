@@ -154,8 +154,8 @@ pub(crate) struct Heap {
     unbacked: Vec<(u32, u32)>,
     /// The free space at the end has run short.
     is_short: bool,
-    /// The image is the pool's own bytes.
-    in_place: bool,
+    /// Nothing is stored in a chunk whose space may not exist.
+    backs_first: bool,
     /// Length of the image when the heap was loaded; memory beyond it was zero.
     loaded_len: u64,
     /// The newest transaction that committed here.
@@ -231,9 +231,9 @@ impl Heap {
         }
     }
 
-    /// Says that the image is the pool's own bytes: nothing is stored in a chunk whose space may not exist.
-    pub(crate) fn set_in_place(&mut self) {
-        self.in_place = true;
+    /// From now on nothing is stored in a chunk whose space may not exist.
+    pub(crate) fn back_first(&mut self) {
+        self.backs_first = true;
     }
 
     /// Records that the block at `offset` is free once the transaction has committed. What is not the start of an

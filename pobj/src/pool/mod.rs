@@ -145,9 +145,7 @@ impl PoolCore {
         let journal = Arc::new(Journal::new(media.clone(), header.pool_id, g, state, mode)?);
         let end = journal.appender();
         let in_place = mode == ImageMode::InPlace;
-        if in_place {
-            heap.set_in_place();
-        }
+        heap.back_first();
         let threads = writable && media.background() && !in_place;
         #[cfg(feature = "sim")]
         let shadow =
