@@ -780,6 +780,7 @@ fn a_damaged_node_is_refused_or_harmless() {
     }
     pool.checkpoint().unwrap();
     let places: Vec<usize> = pool.read().map.keys().map(|key| std::ptr::from_ref(key).addr() / 8).collect();
+    let len_place = std::ptr::from_ref(&pool.read().map).addr() / 8 + 1;
     drop(pool);
     let whole = media.bytes();
     let word = |at: usize| u64::from_le_bytes(whole[at * 8..at * 8 + 8].try_into().unwrap());
@@ -819,6 +820,30 @@ fn a_damaged_node_is_refused_or_harmless() {
                 }
             }
         }
+    }
+    let len_at = len_place - base;
+    assert_eq!(word(len_at), COUNT);
+    for len in [0, 1, COUNT - 1, COUNT + 1, 10 * COUNT, whole.len() as u64 / 24, 1 << 40, u64::MAX] {
+        let mut bytes = whole.clone();
+        bytes[len_at * 8..len_at * 8 + 8].copy_from_slice(&len.to_le_bytes());
+        let damaged = Arc::new(media.with_bytes(bytes));
+        let open = || Pool::<Victim>::options().open_on(damaged.clone());
+        let Ok(pool) = open() else {
+            assert!(len == 0 || len >= 1 << 40, "{len}");
+            continue;
+        };
+        assert!(len != 0 && len < 1 << 40, "{len}");
+        // Memory for what the iterator says of its length.
+        assert_eq!(pool.read().map.iter().collect::<Vec<_>>().len() as u64, COUNT);
+        let change = pool.write(|app, tx| {
+            app.map.pop_first(tx);
+            app.map.remove(&mark(COUNT / 2), tx);
+            app.map.insert(tx, mark(COUNT), None).map(drop)
+        });
+        change.unwrap();
+        assert_eq!(pool.read().map.values().collect::<Vec<_>>().len() as u64, COUNT - 1);
+        drop(pool);
+        use_victim(&open().unwrap(), COUNT, mark);
     }
     println!("{refused} refused, {lived} lived");
     assert!(refused > 5 * nodes.len() && lived > 0, "{refused} refused, {lived} lived");

@@ -11,6 +11,7 @@
 use std::mem::offset_of;
 
 use crate::collections::PVec;
+use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::{Error, Result};
 use crate::layout::{Invalid, View, Visit};
 use crate::pool::PoolBody;
@@ -148,7 +149,7 @@ impl<'p> Slot<'p> {
 /// Whether most of two blocks differs, judged by one byte of each cache line: then finding the words that do takes more
 /// time than writing all of them.
 fn mostly_differ(old: &[u8], new: &[u8]) -> bool {
-    const LINE: usize = 64;
+    const LINE: usize = CACHE_LINE as usize;
     let lines = old.iter().step_by(LINE).zip(new.iter().step_by(LINE));
     lines.filter(|(old, new)| old != new).count() > old.len() / LINE / 2
 }

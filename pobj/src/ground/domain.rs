@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Bytes of a cache line: what a flush makes durable.
+pub(crate) const CACHE_LINE: u64 = 64;
+
 /// How far a store must travel to survive a power cut, finest first. The words are libpmem2's *store granularity*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Domain {

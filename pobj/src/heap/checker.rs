@@ -248,6 +248,10 @@ impl Blocks for BlockChecker<'_> {
         Ok(())
     }
 
+    fn heap_len(&self) -> u64 {
+        self.heap.heap_len()
+    }
+
     #[inline]
     fn show(&self, addr: u64, len: u64) -> Result<(), Invalid> {
         self.image.show(addr.wrapping_sub(self.image.base()), len).map_err(|error| {

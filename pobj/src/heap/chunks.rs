@@ -56,18 +56,18 @@ impl Heap {
                 return Err(self.need_space(count, requested));
             };
             self.check_backed(start, count)?;
-            self.take_free(start, count);
+            self.extents.take(start, count);
             let chunks = self.table.len() as u32;
             self.is_short |= self.extents.tail(chunks) <= (chunks / SHORT_PART).max(SHORT_MIN);
             return Ok(start);
         }
     }
 
-    /// Space must exist before the first store: in a hole of a full file system that is a signal, in place, and on tmpfs
-    /// under a private mapping too, because there even a page that is only copied takes space first.
+    /// Space must exist before the first store (H4): a store into a hole of a full file system is a signal, in place, and on
+    /// tmpfs under a private mapping too, because there even a page that is only copied takes space first.
     fn check_backed(&self, start: u32, count: u32) -> Result<(), AllocError> {
         let is_hole = |&chunk: &u32| self.table[chunk as usize].is_unbacked();
-        if self.backs_first && (start..start + count).any(|chunk| is_hole(&chunk)) {
+        if (start..start + count).any(|chunk| is_hole(&chunk)) {
             let range = self.place.chunk_offset(start)..self.place.chunk_offset(start + count);
             return Err(AllocError::NeedBacking { range });
         }
@@ -79,7 +79,6 @@ impl Heap {
         for entry in &mut self.table[start as usize..(start + count) as usize] {
             entry.set(State::Free, if entry.is_unbacked() { 0 } else { txid as u32 });
         }
-        self.unbacked.retain(|&(first, _)| first < start || first >= start + count);
         self.extents.insert(start, count);
         self.note_punchable(start, count, txid);
     }
@@ -103,21 +102,12 @@ impl Heap {
         std::mem::take(&mut self.is_short)
     }
 
-    /// A range that is in use and whose space the file may lack. Before any record is made, pass it to
-    /// `Media::allocate` and then to [`backed`](Self::backed), until there is none. Cheap; ask after each `alloc`.
-    #[inline]
-    pub(crate) fn unbacked(&self) -> Option<Range<u64>> {
-        let &(start, count) = self.unbacked.last()?;
-        Some(self.place.chunk_offset(start)..self.place.chunk_offset(start + count))
-    }
-
-    /// The space of a range that [`unbacked`](Self::unbacked) gave exists now.
+    /// The space of a range that [`AllocError::NeedBacking`] named exists now.
     pub(crate) fn backed(&mut self, range: &Range<u64>) {
         let chunks = self.chunks_of(range);
         for entry in &mut self.table[chunks.start as usize..chunks.end as usize] {
             entry.set_unbacked(false);
         }
-        self.unbacked.retain(|&(start, count)| start < chunks.start || start + count > chunks.end);
     }
 
     /// Ascending chunks as ranges of offsets, neighbours merged.
@@ -143,15 +133,6 @@ impl Heap {
 
     fn is_managed(&self, group: u32) -> bool {
         self.groups.get(group as usize).is_some_and(|&metadata| metadata != NO_METADATA)
-    }
-
-    fn take_free(&mut self, start: u32, count: u32) {
-        self.extents.take(start, count);
-        let chunks = start..start + count;
-        let unbacked: Vec<u32> = chunks.filter(|&chunk| self.table[chunk as usize].is_unbacked()).collect();
-        for neighbours in unbacked.chunk_by(|a, b| a + 1 == *b) {
-            self.unbacked.push((neighbours[0], neighbours.len() as u32));
-        }
     }
 
     /// Where a batch of metadata for the group of the extent at `start` can go, if no more than `spare` chunks of the
@@ -187,7 +168,7 @@ impl Heap {
     }
 
     fn make_metadata(&mut self, image: &Image, group: u32, first: u32, batch: u32) {
-        self.take_free(first, batch);
+        self.extents.take(first, batch);
         let groups = (group + batch) as usize;
         if self.groups.len() < groups {
             self.groups.resize(groups, NO_METADATA);

@@ -17,7 +17,7 @@
 //! - **H2** With no reservation open, volatile and persistent state agree, but for space that was grown and
 //!   metadata chunks that were placed by transactions that rolled back; the next record carries those.
 //! - **H3** Every run, large object and metadata chunk begins in a group that has metadata.
-//! - **H4** What [`Heap::unbacked`] names is used by no record before [`Heap::backed`] was told that its space exists.
+//! - **H4** No chunk is taken while the file may have a hole there ([`AllocError::NeedBacking`]), so nothing is stored in one.
 //!
 //! **Contract.** Calls are serialised, and between `prepare` and `commit` of one reservation comes no call for another.
 //! Several reservations may be open at once.
@@ -116,7 +116,7 @@ pub(crate) enum AllocError {
         /// The length of the pool that is asked for.
         new_len: u64,
     },
-    /// Pass the range to `Media::allocate` and to [`Heap::backed`], and ask again. In place only.
+    /// Pass the range to `Media::allocate` and to [`Heap::backed`], and ask again.
     NeedBacking {
         /// Offsets of chunks that the file may lack.
         range: std::ops::Range<u64>,
@@ -150,12 +150,8 @@ pub(crate) struct Heap {
     freed: VecDeque<Freed>,
     /// Chunks that are being punched.
     punching: u64,
-    /// Extents in use whose space in the file may be missing, as (start, count).
-    unbacked: Vec<(u32, u32)>,
     /// The free space at the end has run short.
     is_short: bool,
-    /// Nothing is stored in a chunk whose space may not exist.
-    backs_first: bool,
     /// Length of the image when the heap was loaded; memory beyond it was zero.
     loaded_len: u64,
     /// The newest transaction that committed here.
@@ -229,11 +225,6 @@ impl Heap {
             }
             self.next_run(image, class, len)?;
         }
-    }
-
-    /// From now on nothing is stored in a chunk whose space may not exist.
-    pub(crate) fn back_first(&mut self) {
-        self.backs_first = true;
     }
 
     /// Records that the block at `offset` is free once the transaction has committed. What is not the start of an

@@ -2,8 +2,8 @@
 //!
 //! The table is volatile. It holds what the slots hold, reservations included, and three facts that no file holds:
 //!
-//! - *unbacked*: the file may have a hole here, so its space must be allocated before a record makes use of the
-//!   chunk. Holes come from punching; after an open every free chunk may be one.
+//! - *unbacked*: the file may have a hole here, so its space must be allocated before the chunk is
+//!   taken. Holes come from punching; after an open every free chunk may be one.
 //! - *clean*: the image's bytes here are zero because nobody ever used them.
 //! - *populated*: the image's pages here were faulted in by this process.
 //!

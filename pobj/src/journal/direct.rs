@@ -17,12 +17,11 @@ use super::recover::Scan;
 use super::ring::{Journal, Mode};
 use super::spill::Spill;
 use super::state::RingState;
+use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::{Error, Result};
 use crate::ground::sync::Alone;
 use crate::media::{Media, MediaCounts};
 
-/// Bytes of a cache line.
-const LINE: u64 = 64;
 /// Entries of so many bytes, and whole lines, are written past the cache, not stored and flushed.
 const WHOLE: usize = 256;
 /// So many lines are remembered, to flush each about once.
@@ -132,7 +131,7 @@ impl<'m> Lines<'m> {
     fn add(&mut self, entry: Entry<'_>) -> Result<()> {
         match entry {
             Entry::Words { offset, words }
-                if words.len() < WHOLE && !(offset | words.len() as u64).is_multiple_of(LINE) =>
+                if words.len() < WHOLE && !(offset | words.len() as u64).is_multiple_of(CACHE_LINE) =>
             {
                 self.media.store(offset, words)?;
                 self.touch(offset, words.len() as u64);
@@ -153,7 +152,7 @@ impl<'m> Lines<'m> {
     }
 
     fn touch(&mut self, offset: u64, len: u64) {
-        for line in offset / LINE..=(offset + len - 1) / LINE {
+        for line in offset / CACHE_LINE..=(offset + len - 1) / CACHE_LINE {
             let recent = &mut self.buffers.recent[line as usize % RECENT_LINES];
             if *recent != line {
                 *recent = line;
@@ -164,7 +163,7 @@ impl<'m> Lines<'m> {
 
     /// Flushes what was stored. A fence makes it durable.
     fn flush(self) -> Result<Buffers> {
-        self.buffers.touched.iter().try_for_each(|line| self.media.flush(line * LINE, LINE))?;
+        self.buffers.touched.iter().try_for_each(|line| self.media.flush(line * CACHE_LINE, CACHE_LINE))?;
         Ok(self.buffers)
     }
 }

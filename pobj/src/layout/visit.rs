@@ -39,6 +39,9 @@ pub(crate) trait Blocks: Sync {
     /// The same test without the claim: for pointers that do not own.
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid>;
 
+    /// Bytes that the blocks have together, at most.
+    fn heap_len(&self) -> u64;
+
     /// Makes sure that the medium gives these bytes, which are in a known block, before they are looked at.
     fn show(&self, _addr: u64, _len: u64) -> Result<(), Invalid> {
         Ok(())
@@ -263,6 +266,11 @@ impl<'v> Visit<'v> {
             self.list.push(Job { addr: value, count: 1, size: size_of::<T>() as u64, check: check::<T> });
         }
         Ok(())
+    }
+
+    /// Bytes that all blocks have together, at most: a bound for numbers that nothing else checks.
+    pub(crate) fn heap_len(&self) -> u64 {
+        self.blocks.heap_len()
     }
 
     /// A claim that was refused: only a lenient walk may pass, over a block that it knows.
@@ -649,6 +657,10 @@ mod tests {
                 _ => Err(Invalid::new("not a block", addr)),
             }
         }
+
+        fn heap_len(&self) -> u64 {
+            self.words.len() as u64 * 8
+        }
     }
 
     /// Two words: a number that is not 13, and the next node.
@@ -838,6 +850,9 @@ mod tests {
             }
             fn known(&self, _: u64, _: u64, _: u64) -> Result<(), Invalid> {
                 Ok(())
+            }
+            fn heap_len(&self) -> u64 {
+                u64::MAX
             }
         }
         const COUNT: usize = 1 << 20;

@@ -11,11 +11,12 @@
 use super::core::{Batch, Core, Ends};
 use super::frame::{HEAD_LEN, Head, Salt, State, framed_len};
 use super::header::AREA;
+use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::Result;
 
 /// Frames up to this length are put together first, and stored in one go.
 const SMALL: usize = 128;
-const LINE: usize = 64;
+const LINE: usize = CACHE_LINE as usize;
 const HEAD: usize = HEAD_LEN as usize;
 
 /// A place in the log that is spoken for.

@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::arena::{Arena, Tenant};
 use super::{Domain, Image, ImageMode, Media, Placement, counts, refuse_in_place};
+use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::{Error, Result};
-
-/// Length of a line of every supported processor's cache, in bytes.
-pub(super) const CACHE_LINE: u64 = 64;
 
 /// A pool's bytes in ordinary memory. Clones are handles to the same bytes.
 #[derive(Clone)]

@@ -138,14 +138,13 @@ impl fmt::Debug for PoolCore {
 
 impl PoolCore {
     fn assemble(parts: Parts, settings: &Settings, writable: bool) -> Result<Self> {
-        let Parts { media, image, header, state, mut heap, opened } = parts;
+        let Parts { media, image, header, state, heap, opened } = parts;
         let g = &header.geometry;
         // A reader's image is its own in any case.
         let mode = if writable { settings.image()? } else { ImageMode::Private };
         let journal = Arc::new(Journal::new(media.clone(), header.pool_id, g, state, mode)?);
         let end = journal.appender();
         let in_place = mode == ImageMode::InPlace;
-        heap.back_first();
         let threads = writable && media.background() && !in_place;
         #[cfg(feature = "sim")]
         let shadow =
@@ -283,14 +282,6 @@ impl PoolBody {
     pub(crate) fn allocate(&self, owner: &mut Owner, range: &Range<u64>) -> Result<()> {
         self.media.allocate(range.start, range.end - range.start)?;
         owner.heap.backed(range);
-        Ok(())
-    }
-
-    /// Gives the chunks of a new block their place in the file again, if they were punched out.
-    pub(crate) fn back(&self, owner: &mut Owner) -> Result<()> {
-        while let Some(range) = owner.heap.unbacked() {
-            self.allocate(owner, &range)?;
-        }
         Ok(())
     }
 

@@ -60,10 +60,9 @@ impl TxCore {
             return Err(error);
         }
         let mut changed = work.ranges.have_changed(image);
-        let mut fresh = Vec::new();
         for Fresh { offset, words } in &work.fresh {
             if !owner.heap.frees(&mut work.reservation, *offset) {
-                fresh.push((*offset, *words as u64 * 8));
+                work.ranges.flush_too(*offset, *words as u64 * 8);
                 changed = true;
             }
         }
@@ -74,7 +73,7 @@ impl TxCore {
         }
         if !changed && work.body.is_empty() {
             owner.heap.rollback(image, &mut work.reservation);
-            work.ranges.flush_all(&[], |offset, len| {
+            work.ranges.flush_all(|offset, len| {
                 journal.owe_flush(offset, len);
                 Ok(())
             })?;
@@ -82,7 +81,7 @@ impl TxCore {
             return Ok(None);
         }
         // All of them: a word that changed and changed back may have been on the medium in between.
-        work.ranges.flush_all(&fresh, |offset, len| journal.flush_lines(offset, len))?;
+        work.ranges.flush_all(|offset, len| journal.flush_lines(offset, len))?;
         let txid = journal.commit_undo(work.body.words(), image.len())?;
         if journal.check_poison().is_err() {
             // Whether the record is durable is not known, so what must follow it may not be stored. Nor is there a way
@@ -109,7 +108,7 @@ impl TxCore {
         work.ranges.restore(image);
         if work.in_place.logged {
             // A failure poisons; the next open rolls back.
-            let _ = work.ranges.flush_all(&[], |offset, len| journal.flush_lines(offset, len));
+            let _ = work.ranges.flush_all(|offset, len| journal.flush_lines(offset, len));
             let _ = journal.fence();
         }
         self.end_in_place(work);

@@ -260,11 +260,6 @@ impl TxCore {
                     Err(AllocError::Io(error)) => return Err(error),
                 }
             };
-            if let Err(error) = self.pool().back(owner) {
-                // The closure may go on without the block: then nothing of it is in the record (H4).
-                owner.heap.free(image, &mut work.reservation, offset);
-                return Err(error);
-            }
             let words = len.div_ceil(8) as usize;
             #[cfg(feature = "sim")]
             work.taken.push(Fresh { offset, words: owner.heap.block_len(offset) as usize / 8 });

@@ -4,6 +4,7 @@
 //! the last one ended extends it, so pushing a million elements is one range. Overlaps are harmless: rolling
 //! back goes from the newest range to the oldest, and a record may name a word twice.
 
+use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::Result;
 use crate::ground::word_hash::WordMap;
 use crate::journal::Body;
@@ -17,8 +18,6 @@ const OLD_KEPT: usize = 1 << 20;
 const OLD_FEW: usize = 1 << 10;
 /// So many ranges are searched one by one before the index is used.
 const LINEAR_MAX: usize = 24;
-/// Bytes of a cache line.
-const LINE: u64 = 64;
 
 #[derive(Clone, Copy)]
 struct Range {
@@ -37,6 +36,8 @@ pub(super) struct Ranges {
     old: Vec<u64>,
     /// Offset to the length in words, once there are more than a few ranges.
     index: WordMap<usize>,
+    /// Where lines to flush begin and end.
+    lines: Vec<(u64, u64)>,
 }
 
 impl Ranges {
@@ -91,20 +92,23 @@ impl Ranges {
         self.ranges.iter().map(|range| (range.offset, range.offset + range.words as u64 * 8))
     }
 
-    /// Gives `flush` every line of the ranges and of `more` ones (offset and length), each once however many ranges lie in
-    /// it.
-    pub(super) fn flush_all(
-        &self,
-        more: &[(u64, u64)],
-        mut flush: impl FnMut(u64, u64) -> Result<()>,
-    ) -> Result<()> {
-        let own = self.ranges.iter().map(|range| (range.offset, range.words as u64 * 8));
-        let lines = |(offset, len): (u64, u64)| (offset / LINE * LINE, (offset + len).next_multiple_of(LINE));
-        let mut spans: Vec<(u64, u64)> = own.chain(more.iter().copied()).map(lines).collect();
-        spans.sort_unstable();
-        let mut spans = spans.into_iter();
-        let Some((mut start, mut end)) = spans.next() else { return Ok(()) };
-        for (next_start, next_end) in spans {
+    /// The next [`flush_all`](Self::flush_all) is to flush these bytes too.
+    #[inline]
+    pub(super) fn flush_too(&mut self, offset: u64, len: u64) {
+        self.lines.push((offset / CACHE_LINE * CACHE_LINE, (offset + len).next_multiple_of(CACHE_LINE)));
+    }
+
+    /// Gives `flush` the offset and the length of what must be flushed: every line of the ranges and of what else was
+    /// named, each once however many ranges lie in it.
+    pub(super) fn flush_all(&mut self, mut flush: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
+        for index in 0..self.ranges.len() {
+            let Range { offset, words, .. } = self.ranges[index];
+            self.flush_too(offset, words as u64 * 8);
+        }
+        self.lines.sort_unstable();
+        let mut lines = self.lines.drain(..);
+        let Some((mut start, mut end)) = lines.next() else { return Ok(()) };
+        for (next_start, next_end) in lines {
             if next_start > end {
                 flush(start, end - start)?;
                 start = next_start;
@@ -154,6 +158,7 @@ impl Ranges {
         }
         self.ranges.clear();
         self.old.clear();
+        self.lines.clear();
     }
 
     /// Gives memory back that small transactions do not need.
@@ -167,6 +172,7 @@ impl Ranges {
         if self.old.capacity() > OLD_KEPT {
             self.old = Vec::new();
             self.ranges = Vec::new();
+            self.lines = Vec::new();
         }
     }
 }

@@ -129,7 +129,7 @@ where
         upper.make_room(tx, &mut place, &mut spares)?;
         upper.fill_gap(tx, &place, key, value);
         upper.len = upper.look().map_or(0, count);
-        self.len = self.len.saturating_sub(upper.len);
+        self.set_len(self.len.saturating_sub(upper.len));
         Ok(Some(upper))
     }
 }

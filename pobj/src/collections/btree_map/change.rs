@@ -123,9 +123,16 @@ impl<'p, K, V> PBTreeMap<'p, K, V> {
             let (key, value) = element;
             element = inner.node_mut(root.change(), inner.depth)?.replace(inner.index(), key, value, tx)?;
         }
-        self.len = self.len.wrapping_sub(1);
         self.close_gap(path, tx);
+        self.set_len(self.len.saturating_sub(1));
         Some((element, moved))
+    }
+
+    /// Notes the length after a change of the nodes, and keeps to what [`check`](super::check) asks for, whatever a damaged
+    /// file said it was.
+    #[inline]
+    pub(super) fn set_len(&mut self, len: u64) {
+        self.len = if self.root.is_some() { len.max(1) } else { 0 };
     }
 
     /// Repairs the nodes of a path, from the leaf up, after an element has left.

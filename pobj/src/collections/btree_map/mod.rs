@@ -24,7 +24,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::ground::error::Result;
-use crate::layout::{Invalid, Niche, Persistent, View, Visit};
+use crate::layout::{Invalid, Persistent, View, Visit};
 use crate::tx::Tx;
 use crate::typed::{NodeBox, persistent_struct};
 
@@ -81,19 +81,26 @@ persistent_struct! {
     impl['p, K: Persistent, V: Persistent] PBTreeMap['p, K, V] called "PBTreeMap"[K, V];
     at<'q> = PBTreeMap<'q, K::At<'q>, V::At<'q>>;
     fields { root: Option<NodeBox<'p, K, V>>, len: u64 }
-    check = check::<NodeBox<'p, K, V>>;
+    check = check::<K, V>;
 }
 
 /// Checks the bytes of a map: the nodes are checked by the walk, as everything is. That the length is the number of
-/// elements is not, for nothing rests on it but what [`PBTreeMap::len`] says.
-fn check<Root: Niche>(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
-    if (view.u64(0)? == 0) != (view.u64(8)? == 0) {
+/// elements is not, for that would be a second walk; but it is no more than a pool can hold, because who collects an
+/// iterator takes memory for what it says of its length.
+fn check<K: Persistent, V: Persistent>(view: View<'_>, visit: &mut Visit<'_>) -> Result<(), Invalid> {
+    let (root, len) = (view.u64(0)?, view.u64(8)?);
+    let most = visit.heap_len() / (size_of::<K>() + size_of::<V>()).max(1) as u64;
+    if len > most {
+        let what = format!("an ordered map says that it has {len} elements; the heap has room for {most}");
+        return Err(Invalid::new(what, view.addr()));
+    }
+    if (root == 0) != (len == 0) {
         return Err(Invalid::new(
             "an ordered map has a length without elements, or the reverse",
             view.addr(),
         ));
     }
-    Option::<Root>::validate(view.field(0, 8)?, visit)
+    Option::<NodeBox<'_, K, V>>::validate(view.field(0, 8)?, visit)
 }
 
 impl<K, V> PBTreeMap<'_, K, V> {

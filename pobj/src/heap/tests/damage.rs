@@ -32,7 +32,9 @@ fn load_and_use(bench: &Bench, blocks: &[u64], saved: &[(u64, Vec<u8>)]) -> bool
             let _ = checker.unreached();
             let mut r = Reservation::default();
             for (index, &block) in blocks.iter().enumerate() {
-                if let Ok(fresh) = heap.alloc(image, &mut r, [16, 64, 5000, 100_000][index % 4], 8) {
+                if let Ok(fresh) =
+                    alloc_backed(&mut heap, image, &mut r, [16, 64, 5000, 100_000][index % 4], 8)
+                {
                     assert!(heap.block_len(fresh) > 0 && fresh >= bench.geometry.heap_start);
                 }
                 heap.free(image, &mut r, block);

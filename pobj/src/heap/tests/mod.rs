@@ -42,6 +42,22 @@ impl Rng {
     }
 }
 
+/// An allocation that backs as asked.
+pub(super) fn alloc_backed(
+    heap: &mut Heap,
+    image: &Image,
+    r: &mut Reservation,
+    len: u64,
+    align: u64,
+) -> Result<u64, AllocError> {
+    loop {
+        match heap.alloc(image, r, len, align) {
+            Err(AllocError::NeedBacking { range }) => heap.backed(&range),
+            other => return other,
+        }
+    }
+}
+
 /// A heap, its image, and the bytes that a crash leaves.
 pub(super) struct Bench {
     pub(super) media: RamMedia,
@@ -75,7 +91,7 @@ impl Bench {
     /// Like a transaction's allocation: grows and backs as asked.
     pub(super) fn alloc(&mut self, r: &mut Reservation, len: u64, align: u64) -> Result<u64, AllocError> {
         loop {
-            match self.heap.alloc(&self.image, r, len, align) {
+            match alloc_backed(&mut self.heap, &self.image, r, len, align) {
                 Err(AllocError::NeedSpace { least_len, new_len }) => {
                     assert!(least_len > self.heap.heap_len() && new_len >= least_len);
                     assert!(new_len <= self.geometry.max_len);
@@ -85,9 +101,6 @@ impl Bench {
                     assert_eq!(self.heap.heap_len(), new_len);
                 }
                 Ok(offset) => {
-                    while let Some(range) = self.heap.unbacked() {
-                        self.heap.backed(&range);
-                    }
                     assert_eq!(offset % align, 0);
                     assert!(self.heap.block_len(offset) >= len);
                     return Ok(offset);

@@ -275,17 +275,18 @@ fn freed_chunks_are_punched_once_and_backed_before_use() {
     bench.rollback(&mut r);
     bench.heap.punched(&ranges[0]);
     assert!(!bench.heap.is_punching());
-    let offset = bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8).unwrap();
-    let first = bench.heap.place.locate(block).unwrap().0 as u32;
-    assert!(bench.heap.unbacked.iter().any(|&(start, count)| start <= first && start + count >= first + 5));
+    let mut ask = || match bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8) {
+        Err(AllocError::NeedBacking { range }) => range,
+        other => panic!("{other:?} before the hole is backed"),
+    };
+    let range = ask();
+    assert!(range.start <= block && range.end >= block + 5 * CHUNK, "{range:?}");
+    assert_eq!(ask(), range, "asking takes nothing");
     bench.rollback(&mut r);
-    assert_eq!(bench.heap.unbacked(), None);
+    bench.heap.backed(&range);
+    let offset = bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8).unwrap();
+    assert_eq!(offset, range.start);
+    bench.rollback(&mut r);
     let offset_again = bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8).unwrap();
     assert_eq!(offset, offset_again);
-    while let Some(range) = bench.heap.unbacked() {
-        bench.heap.backed(&range);
-    }
-    bench.rollback(&mut r);
-    bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8).unwrap();
-    assert_eq!(bench.heap.unbacked(), None);
 }

@@ -24,7 +24,7 @@ fn alloc_and_free_64_bytes_against_malloc() {
         let malloc = start.elapsed();
         let start = Instant::now();
         for _ in 0..COUNT {
-            blocks.push(bench.heap.alloc(&bench.image, &mut r, 64, 8).unwrap());
+            blocks.push(bench.alloc(&mut r, 64, 8).unwrap());
         }
         changes.clear();
         bench.heap.prepare(&bench.image, &mut r, &mut changes);
@@ -43,7 +43,7 @@ fn alloc_and_free_64_bytes_against_malloc() {
         // Both in one transaction.
         let start = Instant::now();
         for _ in 0..COUNT {
-            let block = bench.heap.alloc(&bench.image, &mut r, 64, 8).unwrap();
+            let block = bench.alloc(&mut r, 64, 8).unwrap();
             bench.heap.free(&bench.image, &mut r, block);
         }
         bench.heap.prepare(&bench.image, &mut r, &mut changes);
@@ -67,7 +67,7 @@ fn load_and_claim() {
     let mut bench = Bench::new(16_500, 16_500);
     let mut r = Reservation::default();
     let mut blocks = Vec::new();
-    while let Ok(block) = bench.heap.alloc(&bench.image, &mut r, 64, 8) {
+    while let Ok(block) = bench.alloc(&mut r, 64, 8) {
         blocks.push(block);
     }
     bench.heap.commit(&bench.image, &mut r, 1);

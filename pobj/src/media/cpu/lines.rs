@@ -3,9 +3,11 @@
 //! Flushing acts on whole lines, non-temporal stores are at their best on whole lines, and ranges start and end
 //! anywhere. A line missed at either end is data lost in a power cut that no test on an ordinary machine would show.
 
+use crate::ground::domain::CACHE_LINE;
+
 /// Bytes in a cache line. On a processor with shorter lines the back end splits further; with longer lines some are
 /// flushed twice, which costs time and breaks nothing.
-pub(crate) const LINE: usize = 64;
+pub(crate) const LINE: usize = CACHE_LINE as usize;
 
 /// How far `address` lies in its line.
 #[inline]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::media::ram::CACHE_LINE;
+use crate::ground::domain::CACHE_LINE;
 
 /// Length of a piece of a file: the sector, which is the least that devices write.
 pub(super) const SECTOR: u64 = 512;

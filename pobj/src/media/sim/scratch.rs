@@ -20,6 +20,7 @@ use super::super::ram::part;
 use super::super::{Domain, Image, ImageMode, Media, Placement, refuse_in_place};
 use super::{Arena, SimMedia};
 use crate::ground::checksum::mix;
+use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::{Error, Result};
 use crate::media::arena::Tenant;
 
@@ -27,7 +28,7 @@ use crate::media::arena::Tenant;
 const PAGE: usize = 4096;
 const WORD: usize = 8;
 /// Compared at once; what is set apart begins and ends with one.
-const LINE: usize = 64;
+const LINE: usize = CACHE_LINE as usize;
 
 /// A medium in memory for one state after the other. Clones are handles to the same medium.
 #[derive(Clone)]

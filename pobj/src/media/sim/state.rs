@@ -9,8 +9,9 @@ use super::pending::WORD;
 use super::place::{self, Change};
 use super::trace::{Event, Thread, Trace};
 use super::{Arena, Domain, Error, Result};
+use crate::ground::domain::CACHE_LINE;
 use crate::media::arena::Tenant;
-use crate::media::ram::{CACHE_LINE, part};
+use crate::media::ram::part;
 
 /// The image is compared in parts of this length.
 const PART: usize = 4096;
