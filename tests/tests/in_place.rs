@@ -100,6 +100,32 @@ fn what_a_kill_leaves_is_rolled_back() {
     }
 }
 
+/// The end of a transaction cuts the old words behind the pool off, and nothing else.
+#[test]
+fn what_was_grown_ahead_stays_when_a_large_transaction_ends() {
+    for commits in [true, false] {
+        let directory = quick_directory();
+        let path = directory.path().join("a.pobj");
+        let pool = create(&path);
+        pool.grow_ahead().unwrap();
+        let ready = fs::metadata(&path).unwrap().len();
+        assert!(ready > pool.stats().len);
+        let ended = pool.write(|root, tx| {
+            root.round = 1;
+            root.words.iter_mut(tx).for_each(|word| *word *= 2);
+            if commits { Ok(()) } else { Err(Error::abort("no")) }
+        });
+        assert_eq!(ended.is_ok(), commits);
+        assert_eq!(fs::metadata(&path).unwrap().len(), ready);
+        while pool.stats().len < ready {
+            pool.write(|root, tx| root.more.extend(tx, [u64::from(commits); 500])).unwrap();
+            assert!(fs::metadata(&path).unwrap().len() >= pool.stats().len);
+        }
+        pool.close().unwrap();
+        check(&options(ImageMode::InPlace).open(&path).unwrap(), u64::from(commits));
+    }
+}
+
 /// A transaction that rolled back leaves old words behind that say what is there: recovery may put them back.
 #[test]
 fn aborts_before_a_kill_are_harmless() {

@@ -147,10 +147,10 @@ impl Journal {
     }
 
     /// Commits: the transaction's own stores are flushed already. Two fences. The words of `body` are to be stored in the
-    /// image afterwards, and then [`applied`](Self::applied) is to be told. `pool_len` is the pool's own length.
-    pub(crate) fn commit_undo(&self, body: &[u64], pool_len: u64) -> Result<u64> {
+    /// image afterwards, and then [`applied`](Self::applied) is to be told. The file keeps `kept_len` bytes.
+    pub(crate) fn commit_undo(&self, body: &[u64], kept_len: u64) -> Result<u64> {
         let spill = match record::padded_len(body.len()) > self.len / RING_PART {
-            true => Some(self.write_spill(body, pool_len)?),
+            true => Some(self.write_spill(body, kept_len)?),
             false => None,
         };
         let owed = std::mem::take(&mut self.lock().in_place.owed);
@@ -210,7 +210,7 @@ impl Journal {
     }
 
     /// Ends a transaction: what it logged is no longer needed, because it is committed or says what is there.
-    pub(crate) fn end_undo(&self, log: &mut UndoLog, pool_len: u64) {
+    pub(crate) fn end_undo(&self, log: &mut UndoLog, kept_len: u64) {
         let extent = log.extent.take();
         let mut ring = self.lock();
         if self.check_poison().is_err() {
@@ -221,7 +221,7 @@ impl Journal {
         // Where the commit record's body lies behind the extents, they go with it.
         if extent.is_some() && ring.spills.is_empty() {
             // A failure leaves the file longer, and open cuts it.
-            let _ = self.media.truncate(pool_len);
+            let _ = self.media.truncate(kept_len);
         }
     }
 

@@ -56,6 +56,11 @@ impl PoolBody {
         self.ahead.ready.load(Ordering::Acquire)
     }
 
+    /// The file is not cut below this.
+    pub(crate) fn kept_len(&self) -> u64 {
+        self.image.len().max(self.ready_len())
+    }
+
     /// How far to be ready when the pool has `len` bytes.
     fn beyond(&self, len: u64) -> u64 {
         let more = (len / PART).clamp(LEN_MIN, LEN_MAX) / CHUNK * CHUNK;

@@ -82,7 +82,7 @@ impl TxCore {
         }
         // All of them: a word that changed and changed back may have been on the medium in between.
         work.ranges.flush_all(|offset, len| journal.flush_lines(offset, len))?;
-        let txid = journal.commit_undo(work.body.words(), image.len())?;
+        let txid = journal.commit_undo(work.body.words(), self.pool().kept_len())?;
         if journal.check_poison().is_err() {
             // Whether the record is durable is not known, so what must follow it may not be stored. Nor is there a way
             // back; the next open decides.
@@ -117,7 +117,7 @@ impl TxCore {
     fn end_in_place(&self, work: &mut Work) {
         let state = &mut work.in_place;
         if state.logged {
-            self.pool().journal.end_undo(&mut state.undo, self.pool().image.len());
+            self.pool().journal.end_undo(&mut state.undo, self.pool().kept_len());
         }
         state.named.clear();
         state.logged = false;

@@ -1,7 +1,7 @@
 //! Rows R1 to R4 of the campaign: states after power cuts by the million. See `tests::crash::explore`.
 //!
-//! `explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N]`: each row ends after so many seconds of a
-//! core, or with so many images if that is sooner; R1 and R2 also when every pair is done. A crash point with at most so many
+//! `explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N] [--threaded N]`: each row ends after so many seconds
+//! of a core, or with so many images if that is sooner; R1 and R2 also when every pair is done. A crash point with at most so many
 //! states is tried whole, of others so many samples are.
 
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ use tests::crash::explore::{
 use tests::evidence::{Evidence, grouped};
 use tests::support::Random;
 
-const USE: &str = "explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N]";
+const USE: &str =
+    "explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N] [--threaded N]";
 
 const MEMORY: [Mode; 4] = [Mode::LineRedo, Mode::LineUndo, Mode::ByteRedo, Mode::ByteUndo];
 
@@ -28,6 +29,8 @@ struct Plan {
     samples: u64,
     states: u64,
     seed: u64,
+    /// Of the random stories each so-manieth is told by several threads.
+    threaded: usize,
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         samples: number("--samples").unwrap_or(samples),
         states: number("--states").unwrap_or(states),
         seed,
+        threaded: number("--threaded").map_or(4, |every| every.max(1) as usize),
     };
     println!("explore: --seed {seed} repeats this");
     let violations = match arguments.first().map(String::as_str) {
@@ -177,7 +181,7 @@ fn random_stories(plan: Plan) -> u64 {
             stop_at_first: false,
         };
         let script = random_script(seed, DEEDS);
-        let threads = number % 4 == 0;
+        let threads = number.is_multiple_of(plan.threaded);
         let story = match threads {
             true => tell_from_threads(mode, seed, DEEDS * 2),
             false => tell_in(mode, ROOMS[number % ROOMS.len()], &[], &script, &[]),
