@@ -5,6 +5,7 @@ pub mod bags;
 pub mod board;
 pub mod counting;
 pub mod pairs;
+pub mod panics;
 pub mod zoo;
 
 use std::env;

@@ -95,12 +95,11 @@ impl RingState {
         let state = newest.ok_or_else(|| {
             Error::corrupt("neither slot of the ring's state is whole", RING_STATE_SLOTS[0])
         })?;
-        // The positions only grow; half the range of u64 leaves room for every sum that the scan makes.
-        if state.head > u64::MAX / 2
-            || state.txid > u64::MAX / 2
-            || !(state.head % ring_len).is_multiple_of(64)
-        {
-            return Err(Error::corrupt("the ring's head is impossible", state.slot_offset()));
+        // They only grow; half the range of u64 leaves room for every sum that the scan makes.
+        let grown = [state.sequence, state.head, state.txid].into_iter().max();
+        if grown > Some(u64::MAX / 2) || !(state.head % ring_len).is_multiple_of(64) {
+            let what = "the ring's sequence, head or transaction is impossible";
+            return Err(Error::corrupt(what, state.slot_offset()));
         }
         Ok(state)
     }
@@ -115,3 +114,28 @@ pub(crate) fn format(media: &dyn Media, pool_id: u64, epoch: u64) -> Result<()> 
 
 #[cfg(test)]
 crate::ground::book::layout!(book_ring_state: RingState, "Ring state" 0, [magic, sequence, epoch, head, txid, clean, shutdown_mark, checksum]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::RamMedia;
+
+    #[test]
+    fn counts_that_nobody_lives_to_see_are_refused() {
+        let edits: [fn(&mut RingState); 4] = [
+            |_| (),
+            |state| state.sequence = u64::MAX - 2,
+            |state| state.head = !63,
+            |state| state.txid = u64::MAX,
+        ];
+        for (number, edit) in edits.into_iter().enumerate() {
+            let media = RamMedia::new(1 << 20).unwrap();
+            media.grow(1 << 20).unwrap();
+            let mut state = RingState::new(3, 64, 9);
+            edit(&mut state);
+            state.checksum = state.sum(5);
+            media.write(state.slot_offset(), bytes_of(&state)).unwrap();
+            assert_eq!(RingState::load(&media, 5, 1 << 16).is_ok(), number == 0, "edit {number}");
+        }
+    }
+}

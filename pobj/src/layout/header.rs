@@ -154,7 +154,7 @@ impl Header {
     /// The same header for the next write: one generation on.
     #[must_use]
     pub(crate) fn next(self) -> Self {
-        Self { generation: self.generation.wrapping_add(1), ..self }
+        Self { generation: self.generation + 1, ..self }
     }
 
     /// Where this header belongs, and the whole block to write there.
@@ -338,6 +338,9 @@ impl RawHeader {
     /// The layout that follows from the header's three free numbers must be the one that it states.
     fn check_geometry(&self, offset: u64) -> Result<Geometry> {
         let corrupt = |what: &str| Err(Error::corrupt(format!("header: {what}"), offset));
+        if self.generation > u64::MAX / 2 {
+            return corrupt("impossible generation");
+        }
         if self.chunk_len != CHUNK {
             return corrupt("impossible chunk length");
         }
@@ -506,5 +509,6 @@ mod tests {
             }
         }
         assert!(verify(&crafted(|raw| raw.reserved_tail[10] = 1)).is_err());
+        assert!(verify(&crafted(|raw| raw.generation = u64::MAX - 1)).is_err());
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct SharedBlock<T> {
 /// Bytes of the two counts.
 pub(crate) const COUNTS_LEN: u64 = 16;
 /// A count beyond this cannot have been counted.
-const COUNT_MAX: u64 = 1 << 62;
+pub(crate) const COUNT_MAX: u64 = 1 << 62;
 
 static_assertions::assert_eq_size!(SharedBlock<()>, [u64; 2]);
 static_assertions::const_assert_eq!(std::mem::offset_of!(SharedBlock<u8>, value) as u64, COUNTS_LEN);

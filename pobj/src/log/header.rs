@@ -159,7 +159,7 @@ impl Header {
 
     /// Puts this header in force, one sequence number on. Durable when it returns.
     pub(super) fn store(self, media: &dyn Media) -> Result<Self> {
-        let next = Self { sequence: self.sequence.wrapping_add(1), ..self };
+        let next = Self { sequence: self.sequence + 1, ..self };
         let (offset, block) = next.encode();
         media.write_durable(offset, &block)?;
         Ok(next)
@@ -237,6 +237,10 @@ impl RawHeader {
     fn problem(&self) -> Option<&'static str> {
         if self.reserved.iter().any(|word| *word != 0) {
             return Some("reserved words are not zero");
+        }
+        // What only counts up; nobody lives to count the other half.
+        if self.sequence > u64::MAX / 2 || self.generation > u64::MAX / 2 {
+            return Some("impossible sequence or generation");
         }
         if self.area_offset != AREA {
             return Some("impossible place of the area");
@@ -322,7 +326,9 @@ mod tests {
     /// Whole headers that no program of this version writes.
     #[test]
     fn impossible_headers_are_refused() {
-        let edits: [fn(&mut RawHeader); 12] = [
+        let edits: [fn(&mut RawHeader); 14] = [
+            |raw| raw.sequence = u64::MAX - 1,
+            |raw| raw.generation = u64::MAX,
             |raw| raw.format_version = 2,
             |raw| raw.incompat = 1,
             |raw| raw.ro_compat = 1,

@@ -15,7 +15,7 @@ use std::num::NonZeroU64;
 use std::ptr::with_exposed_provenance_mut;
 
 use crate::ground::error::Result;
-use crate::layout::shared::{COUNTS_LEN, SharedBlock};
+use crate::layout::shared::{COUNT_MAX, COUNTS_LEN, SharedBlock};
 use crate::tx::{Contents, Fate, TxCore, running};
 
 /// The address of a shared block. Copying it counts nothing.
@@ -103,14 +103,14 @@ impl<T> Shared<T> {
         unsafe { self.weak_word().write(weak) };
     }
 
-    /// Counts one more strong pointer. S3 keeps the count from overflowing.
+    /// Counts one more strong pointer. A count that a damaged file brought to its largest value stays there (S3).
     pub(super) fn add_strong(self, tx: &TxCore) {
-        self.set(tx, self.strong() + 1, self.weak());
+        self.set(tx, (self.strong() + 1).min(COUNT_MAX), self.weak());
     }
 
-    /// Counts one more weak pointer.
+    /// Counts one more weak pointer; as above.
     pub(super) fn add_weak(self, tx: &TxCore) {
-        self.set(tx, self.strong(), self.weak() + 1);
+        self.set(tx, self.strong(), (self.weak() + 1).min(COUNT_MAX));
     }
 
     /// Counts one more strong pointer, if the value is alive.

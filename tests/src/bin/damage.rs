@@ -167,7 +167,7 @@ fn judge(bench: &mut Bench<'_>, damage: &Damage, outcome: &Outcome) -> Option<St
 
 /// Does all damages to one source from where the state says on.
 fn child(arguments: &Arguments, path: &Path) -> Result<(), String> {
-    std::panic::set_hook(Box::new(|_| {}));
+    tests::support::panics::note_panics();
     let name = NAMES[arguments.source.unwrap_or(0)];
     // A test wants to see the end of a child.
     let planted = env::var("POBJ_DAMAGE_PLANTED").ok();

@@ -15,7 +15,7 @@ use pobj::media::sim::{Presence, place};
 use tests::crash::{Checker, Effort, History, Mode, run, scripts};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    std::panic::set_hook(Box::new(|_| {}));
+    tests::support::panics::note_panics();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["met", recoveries] => met(recoveries.parse()?),

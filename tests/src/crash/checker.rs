@@ -1,7 +1,6 @@
 //! Opens what a crash could have left, compares it with the model, and uses it.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pobj::media::Media;
@@ -9,6 +8,7 @@ use pobj::media::sim::{Choice, CrashPoint, Event, Fault, Presence, SimMedia, Tra
 use pobj::{Durability, Pool};
 
 use super::{Action, Bounds, Effort, History, Mark, Mode, Report, run_on};
+use crate::support::panics::guarded;
 use crate::workload::{Model, Op, Root, word};
 
 /// Violations that a report tells in full.
@@ -260,15 +260,4 @@ fn judge(outcome: &Outcome, floor: u64, ceiling: u64) -> Result<(), String> {
         Ok(step) => Err(format!("step {step} found; {floor} was acknowledged, {ceiling} begun")),
         Err(what) => Err(what.clone()),
     }
-}
-
-/// A panic is a violation like any other.
-pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("panic: {}", text.unwrap_or("without a message")))
-    })
 }

@@ -1,7 +1,6 @@
 //! The bench: applies a damage, opens and uses what is there, and puts back what was there.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pobj::media::Media;
@@ -10,6 +9,7 @@ use super::cases::{Damage, Edit};
 use super::forge::Forge;
 use super::media::Restorable;
 use super::sources::{Cost, Source};
+use crate::support::panics::guarded;
 use crate::support::zoo::Fate;
 
 /// What became of a damaged file.
@@ -68,12 +68,7 @@ impl<'a> Bench<'a> {
 
     fn use_it(&self, media: Arc<dyn Media>, len: usize) -> Outcome {
         let mut cost = Cost::default();
-        let fate = catch_unwind(AssertUnwindSafe(|| (self.source.use_it)(&media, &mut cost)));
-        let fate = fate.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("panic: {}", text.unwrap_or("without a message")))
-        });
+        let fate = guarded(|| (self.source.use_it)(&media, &mut cost));
         Outcome { fate, cost, len }
     }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use pobj::media::sim::{CrashPoint, Presence, SimMedia, Trace, Variants};
 
 use super::{Deed, Explorer, Limits, Story, Tally, act, options};
-use crate::crash::checker::guarded;
 use crate::crash::{Bounds, Mark};
 use crate::support::Random;
+use crate::support::panics::guarded;
 use crate::workload::Op;
 use crate::workload::every::{Change, Picture};
 

@@ -8,8 +8,8 @@ use pobj::media::sim::{CrashPoint, Event, Presence, Scratch, SimMedia, Trace, Va
 
 use super::states::{self, Picks};
 use super::{Limits, Story, Tally, options};
-use crate::crash::checker::guarded;
 use crate::crash::{Bounds, Mark, Mode};
+use crate::support::panics::guarded;
 use crate::workload::every::{Change, Every, Picture};
 use crate::workload::{Op, word};
 
