@@ -265,7 +265,7 @@ fn stores(run: &Run) -> String {
     let mut text = String::new();
     for (durable, what) in [
         (true, "durable when a transaction returns"),
-        (false, "not durable when a transaction returns; what survives what is said above"),
+        (false, "not durable when a transaction returns (the book says what survives what)"),
     ] {
         let table = Table { run, part: names::STORES, medium: names::DISK, records, columns: STORE_COLUMNS };
         let of_kind = run.contenders(names::STORES, names::DISK);

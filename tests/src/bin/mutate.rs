@@ -7,6 +7,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tests::evidence::Evidence;
@@ -34,6 +35,24 @@ struct Tally {
     missed: Vec<String>,
 }
 
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.mutants += other.mutants;
+        self.caught += other.caught;
+        self.explained += other.explained;
+        self.idle += other.idle;
+        self.missed.extend(other.missed);
+    }
+}
+
+/// What each place is tried with.
+#[derive(Clone, Copy)]
+struct Trial<'a> {
+    copy: &'a Copy,
+    detectors: &'a [Detector],
+    size: Size,
+}
+
 fn main() -> io::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let is_word = |word: &str| words.iter().any(|known| known == word);
@@ -53,13 +72,26 @@ fn main() -> io::Result<ExitCode> {
     let copy = Copy::make(&root.canonicalize()?, &places)?;
     let built = copy.build(&mutate::suites())?;
     let begun = Instant::now();
-    let detectors = mutate::detectors(&built)?;
+    let detectors = mutate::detectors(&copy, &built)?;
     println!("without a change nothing is found, {} s", begun.elapsed().as_secs());
     let mut tally = Tally::default();
     tally.missed.extend(forgotten.iter().map(|line| format!("looks like a place and is in no list: {line}")));
-    for place in places.iter().filter(|place| place.to_string().contains(only)) {
-        try_place(&copy, place, &detectors, size, &mut tally)?;
-    }
+    let chosen = Mutex::new(places.iter().filter(|place| place.to_string().contains(only)));
+    let next = || chosen.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let trial = Trial { copy: &copy, detectors: &detectors, size };
+    let work = || -> io::Result<Tally> {
+        let mut tally = Tally::default();
+        while let Some(place) = next() {
+            trial.try_place(place, &mut tally)?;
+        }
+        Ok(tally)
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let done: io::Result<Vec<Tally>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    done?.into_iter().for_each(|part| tally.add(part));
     if only.is_empty() {
         tally.missed.extend(stale(&places));
     }
@@ -89,34 +121,91 @@ fn stale(places: &[Place]) -> Vec<String> {
     unused.map(|known| format!("explained and not there: {} {}", known.file, known.code)).collect()
 }
 
-fn try_place(
-    copy: &Copy,
-    place: &Place,
-    detectors: &[Detector],
-    size: Size,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let modes = match place.kind {
-        // Tests are the same in all modes.
-        Kind::Test => [String::new()].into(),
-        _ => mutate::modes(copy, place, detectors)?,
-    };
-    if modes.is_empty() {
-        note_unmet(place, tally);
-    }
-    let applies = |change: &Change| modes.iter().any(|mode| mutate::applies(place.kind, *change, mode));
-    if !modes.is_empty() && !place.kind.changes().iter().any(applies) {
-        println!("{place} | nothing to change in {}", modes.iter().cloned().collect::<Vec<_>>().join(", "));
-        tally.idle += 1;
-    }
-    for mode in &modes {
-        for change in place.kind.changes() {
-            if mutate::applies(place.kind, *change, mode) {
-                try_change(copy, place, *change, mode, detectors, size, tally)?;
+impl Trial<'_> {
+    fn try_place(&self, place: &Place, tally: &mut Tally) -> io::Result<()> {
+        let modes = match place.kind {
+            // Tests are the same in all modes.
+            Kind::Test => [String::new()].into(),
+            _ => mutate::modes(place, self.detectors),
+        };
+        if modes.is_empty() {
+            note_unmet(place, tally);
+        }
+        let applies = |change: &Change| modes.iter().any(|mode| mutate::applies(place.kind, *change, mode));
+        if !modes.is_empty() && !place.kind.changes().iter().any(applies) {
+            println!(
+                "{place} | nothing to change in {}",
+                modes.iter().cloned().collect::<Vec<_>>().join(", ")
+            );
+            tally.idle += 1;
+        }
+        for mode in &modes {
+            for change in place.kind.changes() {
+                if mutate::applies(place.kind, *change, mode) {
+                    self.try_change(place, *change, mode, tally)?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn try_change(&self, place: &Place, change: Change, mode: &str, tally: &mut Tally) -> io::Result<()> {
+        let label = if mode.is_empty() { "all modes" } else { mode };
+        let known = HARMLESS.iter().find(|known| known.covers(place, change, mode));
+        tally.mutants += 1;
+        if let (Some(known), Size::Quick) = (known, self.size) {
+            tally.explained += 1;
+            println!("{place} | {change:?} | {label} | explained: {}", known.why);
+            return Ok(());
+        }
+        match (self.noticed(place, change, mode)?, known) {
+            (Some((by, found)), None) => {
+                tally.caught += 1;
+                let found: String = found.chars().take(90).collect();
+                println!("{place} | {change:?} | {label} | {by}: {found}");
+            }
+            (None, Some(known)) => {
+                tally.explained += 1;
+                println!("{place} | {change:?} | {label} | explained: {}", known.why);
+            }
+            (Some((by, _)), Some(known)) => {
+                tally
+                    .missed
+                    .push(format!("{place} {change:?} {label}: `{}` is wrong, {by} notices", known.why));
+            }
+            (None, None) => {
+                println!("{place} | {change:?} | {label} | MISSED");
+                tally.missed.push(format!("{place} | {change:?} | {label}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first that notices a change, and what it says.
+    fn noticed(&self, place: &Place, change: Change, mode: &str) -> io::Result<Option<(String, String)>> {
+        let efforts = EFFORTS.into_iter().chain((self.size == Size::Long).then_some(MORE));
+        for (round, effort) in efforts.enumerate() {
+            for detector in self.detectors.iter().filter(|detector| detector.is_script() || round == 2) {
+                if detector.is_script()
+                    && effort.every != 0
+                    && !detector.is_small()
+                    && self.size == Size::Quick
+                {
+                    continue;
+                }
+                // What is the same in all modes need not be tried with threads too.
+                if mode.is_empty() && detector.mode.starts_with("share") {
+                    continue;
+                }
+                if detector.concerns(place, mode)
+                    && let Some(found) = detector.notices(self.copy, place, change, effort)?
+                {
+                    return Ok(Some((format!("{} {}", detector.mode, detector.name), found)));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn note_unmet(place: &Place, tally: &mut Tally) {
@@ -130,71 +219,4 @@ fn note_unmet(place: &Place, tally: &mut Tally) {
             None => tally.missed.push(format!("{place} {change:?}: no suite comes by")),
         }
     }
-}
-
-fn try_change(
-    copy: &Copy,
-    place: &Place,
-    change: Change,
-    mode: &str,
-    detectors: &[Detector],
-    size: Size,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let label = if mode.is_empty() { "all modes" } else { mode };
-    let known = HARMLESS.iter().find(|known| known.covers(place, change, mode));
-    tally.mutants += 1;
-    if let (Some(known), Size::Quick) = (known, size) {
-        tally.explained += 1;
-        println!("{place} | {change:?} | {label} | explained: {}", known.why);
-        return Ok(());
-    }
-    match (noticed(copy, place, change, mode, detectors, size)?, known) {
-        (Some((by, found)), None) => {
-            tally.caught += 1;
-            let found: String = found.chars().take(90).collect();
-            println!("{place} | {change:?} | {label} | {by}: {found}");
-        }
-        (None, Some(known)) => {
-            tally.explained += 1;
-            println!("{place} | {change:?} | {label} | explained: {}", known.why);
-        }
-        (Some((by, _)), Some(known)) => {
-            tally.missed.push(format!("{place} {change:?} {label}: `{}` is wrong, {by} notices", known.why));
-        }
-        (None, None) => {
-            println!("{place} | {change:?} | {label} | MISSED");
-            tally.missed.push(format!("{place} | {change:?} | {label}"));
-        }
-    }
-    Ok(())
-}
-
-/// The first that notices a change, and what it says.
-fn noticed(
-    copy: &Copy,
-    place: &Place,
-    change: Change,
-    mode: &str,
-    detectors: &[Detector],
-    size: Size,
-) -> io::Result<Option<(String, String)>> {
-    let efforts = EFFORTS.into_iter().chain((size == Size::Long).then_some(MORE));
-    for (round, effort) in efforts.enumerate() {
-        for detector in detectors.iter().filter(|detector| detector.is_script() || round == 2) {
-            if detector.is_script() && effort.every != 0 && !detector.is_small() && size == Size::Quick {
-                continue;
-            }
-            // What is the same in all modes need not be tried with threads too.
-            if mode.is_empty() && detector.mode.starts_with("share") {
-                continue;
-            }
-            if detector.concerns(copy, place, mode)?
-                && let Some(found) = detector.notices(copy, place, change, effort)?
-            {
-                return Ok(Some((format!("{} {}", detector.mode, detector.name), found)));
-            }
-        }
-    }
-    Ok(None)
 }

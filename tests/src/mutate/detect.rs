@@ -1,6 +1,5 @@
 //! What may notice a change: crash scripts, each in each mode, and suites that run as they are.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,8 +8,12 @@ use std::{fs, io};
 
 use super::{Change, Copy, Kind, Place};
 
-/// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// A run that takes longer than this, and much longer than without a change, hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So many times longer.
+const LONGER: u32 = 10;
+/// Suites that flip every bit of something flip each so-manieth.
+const BITS_EVERY: &str = "11";
 
 /// A suite, or some tests of it.
 struct Suite {
@@ -65,8 +68,10 @@ pub struct Detector {
     pub name: String,
     /// What its finds count for: a way to use a pool or a log.
     pub mode: String,
-    /// Where it comes by, once that was needed.
-    met: OnceCell<BTreeSet<usize>>,
+    /// Where it comes by.
+    met: BTreeSet<usize>,
+    /// How long it takes without a change; of suites only.
+    took: Duration,
     /// Where it comes by before recovery is cut; of scripts only.
     ran: BTreeSet<usize>,
     program: PathBuf,
@@ -89,12 +94,12 @@ pub fn suites() -> Vec<&'static str> {
     SUITES.iter().map(|suite| suite.name).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// All detectors.
+/// All detectors, of the suites the quick ones first.
 ///
 /// # Errors
 ///
-/// If a script finds something without a change, or cannot run.
-pub fn detectors(built: &HashMap<String, PathBuf>) -> io::Result<Vec<Detector>> {
+/// If one finds something without a change, or cannot run.
+pub fn detectors(copy: &Copy, built: &HashMap<String, PathBuf>) -> io::Result<Vec<Detector>> {
     let program = |name: &str| {
         built.get(name).cloned().ok_or_else(|| io::Error::other(format!("{name} was not built")))
     };
@@ -109,22 +114,28 @@ pub fn detectors(built: &HashMap<String, PathBuf>) -> io::Result<Vec<Detector>> 
         let [mode, script, ran, recovered] = parts.as_slice() else { continue };
         let numbers = |text: &str| text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
         let ran: BTreeSet<usize> = numbers(ran);
-        let met = OnceCell::from(ran.union(&numbers(recovered)).copied().collect::<BTreeSet<_>>());
+        let met = ran.union(&numbers(recovered)).copied().collect();
         let arguments = vec![(*mode).to_owned(), (*script).to_owned()];
         let (name, mode) = (format!("script `{script}`"), (*mode).to_owned());
-        all.push(Detector { name, mode, met, ran, program: child.clone(), arguments, environment: None });
+        let (program, took) = (child.clone(), Duration::ZERO);
+        all.push(Detector { name, mode, met, took, ran, program, arguments, environment: None });
     }
     for suite in &SUITES {
-        all.push(Detector {
+        let mut detector = Detector {
             name: format!("suite `{}` {}", suite.name, suite.tests.join(" ")),
             mode: suite.mode.to_owned(),
-            met: OnceCell::new(),
+            met: BTreeSet::new(),
+            took: Duration::ZERO,
             ran: BTreeSet::new(),
             program: program(suite.name)?,
             arguments: suite.tests.iter().map(|test| (*test).to_owned()).collect(),
             environment: suite.environment,
-        });
+        };
+        detector.rehearse(copy)?;
+        println!("{}: {} places, {:.1} s", detector.name, detector.met.len(), detector.took.as_secs_f64());
+        all.push(detector);
     }
+    all.sort_by_key(|detector| detector.took);
     Ok(all)
 }
 
@@ -145,30 +156,29 @@ impl Detector {
         let mut command = Command::new(&self.program);
         command.current_dir(copy.tests()).args(&self.arguments).args(["--test-threads", "1", "-q"]);
         command.envs(self.environment).env("POBJ_SEED", "7").env("POBJ_CRASH_SAMPLES", "12");
+        command.env("POBJ_BITS_EVERY", BITS_EVERY);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
-    /// Whether it can notice a change of this place, which counts for `mode` (empty: whichever). A suite first runs
-    /// without a change: it must find nothing.
-    ///
-    /// # Errors
-    ///
-    /// If it does, or cannot run.
-    pub fn concerns(&self, copy: &Copy, place: &Place, mode: &str) -> io::Result<bool> {
-        if !mode.is_empty() && self.mode != mode {
-            return Ok(false);
+    /// Runs a suite without a change: it must find nothing.
+    fn rehearse(&mut self, copy: &Copy) -> io::Result<()> {
+        let file = copy.tests().join("places");
+        let _ = fs::remove_file(&file);
+        let begun = Instant::now();
+        if !self.suite_command(copy).env("POBJ_PLACES", &file).status()?.success() {
+            return Err(io::Error::other(format!("{} fails without a change", self.name)));
         }
-        if self.met.get().is_none() {
-            let file = copy.tests().join("places");
-            let _ = fs::remove_file(&file);
-            if !self.suite_command(copy).env("POBJ_PLACES", &file).status()?.success() {
-                return Err(io::Error::other(format!("{} fails without a change", self.name)));
-            }
-            let text = fs::read_to_string(&file).unwrap_or_default();
-            let _ = self.met.set(text.lines().filter_map(|line| line.parse().ok()).collect());
-        }
-        Ok(self.met.get().is_some_and(|met| met.contains(&place.number)))
+        self.took = begun.elapsed();
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        self.met = text.lines().filter_map(|line| line.parse().ok()).collect();
+        Ok(())
+    }
+
+    /// Whether it can notice a change of this place, which counts for `mode` (empty: whichever).
+    #[must_use]
+    pub fn concerns(&self, place: &Place, mode: &str) -> bool {
+        (mode.is_empty() || self.mode == mode) && self.met.contains(&place.number)
     }
 
     /// Whether it notices the change, and how.
@@ -211,7 +221,7 @@ impl Detector {
                     (false, true) => Some(status.to_string()),
                 });
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > PATIENCE.max(self.took * LONGER) {
                 child.kill()?;
                 child.wait()?;
                 return Ok(Some("it hangs".to_owned()));
@@ -222,24 +232,14 @@ impl Detector {
 }
 
 /// The ways to use a pool or a log in which a place is come by. What scripts come by is left to them.
-///
-/// # Errors
-///
-/// As [`Detector::concerns`].
-pub fn modes(copy: &Copy, place: &Place, detectors: &[Detector]) -> io::Result<BTreeSet<String>> {
-    let mut modes = BTreeSet::new();
-    for scripts in [true, false] {
-        for detector in detectors.iter().filter(|known| known.mode != DAMAGE && known.is_script() == scripts)
-        {
-            if detector.concerns(copy, place, "")? {
-                modes.insert(detector.mode.clone());
-            }
-        }
-        if !modes.is_empty() {
-            break;
-        }
-    }
-    Ok(modes)
+#[must_use]
+pub fn modes(place: &Place, detectors: &[Detector]) -> BTreeSet<String> {
+    let of = |scripts: bool| {
+        let all = detectors.iter().filter(|known| known.mode != DAMAGE && known.is_script() == scripts);
+        all.filter(|known| known.concerns(place, "")).map(|known| known.mode.clone()).collect()
+    };
+    let scripts: BTreeSet<String> = of(true);
+    if scripts.is_empty() { of(false) } else { scripts }
 }
 
 /// Whether a change can make a difference at all in this way to use a pool or a log.

@@ -397,11 +397,13 @@ impl Patient {
         }
     }
 
-    /// Flips every bit of a range in turn. Where the file opens, it must hold what one of `walks` says.
-    pub fn flip_all(&mut self, name: &str, range: std::ops::Range<usize>, every: usize) {
+    /// Flips every bit of a range in turn, or each so-manieth if `POBJ_BITS_EVERY` is set. Where the file opens, it must
+    /// hold what one of `walks` says. Gives the number of bits.
+    pub fn flip_all(&mut self, name: &str, range: std::ops::Range<usize>, every: usize) -> u64 {
+        let fewer = std::env::var("POBJ_BITS_EVERY").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
         let mut bytes = self.bytes.clone();
         let (refused, lived) = (self.refused, self.lived);
-        for bit in (range.start * 8..range.end * 8).step_by(every) {
+        for bit in (range.start * 8..range.end * 8).step_by(every * fewer) {
             bytes[bit / 8] ^= 1 << (bit % 8);
             let what = || format!("{name}: bit {} of byte {:#x}", bit % 8, bit / 8);
             if let Fate::Lives(found) = self.treat(&bytes, &what) {
@@ -409,7 +411,9 @@ impl Patient {
             }
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
-        println!("{name}: {} bits refused, {} harmless", self.refused - refused, self.lived - lived);
+        let (refused, lived) = (self.refused - refused, self.lived - lived);
+        println!("{name}: {refused} bits refused, {lived} harmless");
+        refused + lived
     }
 
     pub fn word(&self, at: usize) -> usize {
