@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::bench::{Bench, file_system};
+use crate::tables::quantity;
 use crate::timing::median;
 
 /// What figures depend on.
@@ -59,6 +60,25 @@ impl Machine {
             memory: Place::at(&bench.memory("sync"))?,
             load: load.unwrap_or(0.0),
         })
+    }
+}
+
+impl Machine {
+    /// All of it, as a sentence or two.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!(
+            "{} ({} cores, {} GiB of memory), Linux {}. Disk: {}, a durable write of 4 KiB takes {}; memory: {}. Load of \
+             the machine when the run began: {}.",
+            self.cpu,
+            self.cores,
+            self.memory_gib,
+            self.kernel,
+            self.disk.file_system,
+            quantity(self.disk.sync_us, "us"),
+            self.memory.file_system,
+            self.load,
+        )
     }
 }
 

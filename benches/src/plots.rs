@@ -225,8 +225,6 @@ struct Bars {
     series: Vec<(&'static str, RGBColor, RGBColor)>,
     /// Name, whether it is pobj's, and a value for each of the series.
     groups: Vec<(String, bool, Vec<Option<f64>>)>,
-    /// In powers of ten; else from zero.
-    log: bool,
 }
 
 impl Bars {
@@ -251,7 +249,7 @@ impl Bars {
             ("1 per transaction", LIGHT_BLUE, light),
             ("1,000 per transaction", BLUE, RGBColor(110, 110, 110)),
         ];
-        Self { title, series, groups, log: true }
+        Self { title, series, groups }
     }
 
     fn fences(run: &Run) -> Self {
@@ -265,17 +263,14 @@ impl Bars {
         let [ours, peer] = names::FENCERS;
         let series = vec![(ours, BLUE, BLUE), (peer, OTHERS[0], OTHERS[0])];
         let groups = jobs(run).into_iter().map(group).collect();
-        Self { title: "Store fences of one commit (persistent memory)", series, groups, log: false }
+        Self { title: "Store fences of one commit (persistent memory)", series, groups }
     }
 
-    /// The scale's first and last value.
+    /// The scale's first and last value, powers of ten. The least value has a bar, too.
     fn scale(&self) -> (f64, f64) {
         let values = || self.groups.iter().flat_map(|(.., values)| values).filter_map(|value| *value);
         let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(1.0, f64::max));
-        match self.log {
-            true => (10f64.powf(least.log10().floor()), 10f64.powf(most.log10().ceil())),
-            false => (0.0, most.ceil()),
-        }
+        (10f64.powf((least * 0.99).log10().floor()), 10f64.powf(most.log10().ceil()))
     }
 
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Result<()>
@@ -285,21 +280,18 @@ impl Bars {
         let (left, right, top, bottom) = (NAMES_WIDTH + 20, SIZE.0 as i32 - 120, 100, SIZE.1 as i32 - 60);
         let (from, to) = self.scale();
         let place = |value: f64| {
-            let part = match self.log {
-                true => (value / from).log10() / (to / from).log10(),
-                false => (value - from) / (to - from),
-            };
+            let part = (value / from).log10() / (to / from).log10();
             left + (part * f64::from(right - left)) as i32
         };
         let title = text(26, true).pos(Pos::new(HPos::Center, VPos::Center));
         area.draw(&Text::new(self.title, (SIZE.0 as i32 / 2, 32), title)).map_err(failed)?;
         self.draw_legend(area, left)?;
-        for mark in self.marks(from, to) {
+        let decades = (to / from).log10().round() as i32;
+        for mark in (0..=decades).map(|decade| from * 10f64.powi(decade)) {
             let line = [(place(mark), top), (place(mark), bottom)];
             area.draw(&PathElement::new(line, PALE.stroke_width(1))).map_err(failed)?;
             let style = text(18, false).pos(Pos::new(HPos::Center, VPos::Center)).color(&DARK);
-            area.draw(&Text::new(thousands(mark as u64), (place(mark), bottom + 22), style))
-                .map_err(failed)?;
+            area.draw(&Text::new(quantity(mark, ""), (place(mark), bottom + 22), style)).map_err(failed)?;
         }
         let step = (bottom - top) / self.groups.len().max(1) as i32;
         for (index, (name, ours, values)) in self.groups.iter().enumerate() {
@@ -321,17 +313,6 @@ impl Bars {
             }
         }
         Ok(())
-    }
-
-    /// Values that have a line.
-    fn marks(&self, from: f64, to: f64) -> Vec<f64> {
-        match self.log {
-            true => {
-                let decades = (to / from).log10().round() as i32;
-                (0..=decades).map(|decade| from * 10f64.powi(decade)).collect()
-            }
-            false => (0..=to as u64).step_by((to as usize / 6).max(1)).map(|mark| mark as f64).collect(),
-        }
     }
 
     fn draw_legend<B: DrawingBackend>(&self, area: &Area<'_, B>, left: i32) -> Result<()>

@@ -123,15 +123,37 @@ pub fn table_head() -> String {
     )
 }
 
-/// A row as a line of the table.
-#[must_use]
-pub fn table_line(row: &Row) -> String {
-    let pass = match row.pass {
+fn verdict(row: &Row) -> &'static str {
+    match row.pass {
         Some(true) => "pass",
         Some(false) => "MISS",
         None if row.budget != Budget::None => "not measured",
         None => "-",
-    };
+    }
+}
+
+/// All rows as a table of markdown; those that missed are bold.
+#[must_use]
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = String::from("\n| row | figure | limit | ratio | budget | |\n|---|--:|--:|--:|---|---|\n");
+    for row in rows {
+        let pass = match row.pass {
+            Some(false) => "**MISS**",
+            _ => verdict(row),
+        };
+        let (figure, limit, ratio) = (number(row.figure), optional(row.limit), optional(row.ratio));
+        let name = row.row.replace('|', "\\|");
+        text.push_str(&format!(
+            "| {name} | {figure} {} | {limit} | {ratio} | {} | {pass} |\n",
+            row.unit, row.budget
+        ));
+    }
+    text
+}
+
+/// A row as a line of the table.
+#[must_use]
+pub fn table_line(row: &Row) -> String {
     format!(
         "{:<54} {:>10} {:<12} {:>10} {:>8}  {:<14} {}",
         row.row,
@@ -140,7 +162,7 @@ pub fn table_line(row: &Row) -> String {
         optional(row.limit),
         optional(row.ratio),
         row.budget.to_string(),
-        pass
+        verdict(row)
     )
 }
 

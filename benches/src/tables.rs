@@ -12,6 +12,7 @@
 //! | `fences` | beside libpmemobj |
 //! | `plots` | the pictures that `measure plots` draws of the same results |
 //! | `summary` | one table of each, for a front page |
+//! | `budgets` | the rows of the program `compare`, which writes them itself |
 //!
 //! The best figure of a column is bold, whosever it is.
 
@@ -33,9 +34,18 @@ const END: &str = "<!-- measure: end -->";
 ///
 /// If the page cannot be read or written, or its markers are wrong.
 pub fn rewrite_file(page: &Path, run: &Run) -> Result<()> {
+    rewrite_blocks(page, |name| block(name, run))
+}
+
+/// Writes what `block` gives between the markers of a page.
+///
+/// # Errors
+///
+/// As [`rewrite_file`].
+pub fn rewrite_blocks(page: &Path, block: impl Fn(&str) -> Option<String>) -> Result<()> {
     let wrong = |error: String| format!("{}: {error}", page.display());
     let text = std::fs::read_to_string(page).map_err(|error| wrong(error.to_string()))?;
-    let text = rewrite(&text, |name| block(name, run)).map_err(|error| wrong(error.to_string()))?;
+    let text = rewrite(&text, block).map_err(|error| wrong(error.to_string()))?;
     std::fs::write(page, text).map_err(|error| wrong(error.to_string()))?;
     Ok(())
 }
@@ -87,21 +97,11 @@ fn block(name: &str, run: &Run) -> Option<String> {
 }
 
 fn machine(run: &Run) -> String {
-    let here = &run.machine;
     format!(
-        "\nMeasured {} with `{}` on {} ({} cores, {} GiB of memory), Linux {}. Disk: {}, a durable write of 4 KiB \
-         takes {}; memory: {}. Load of the machine when the run began: {}. Every figure is the median of {} \
-         rounds.\n",
+        "\nMeasured {} with `{}`: {} Every figure is the median of {} rounds.\n",
         run.started,
         run.command,
-        here.cpu,
-        here.cores,
-        here.memory_gib,
-        here.kernel,
-        here.disk.file_system,
-        quantity(here.disk.sync_us, "us"),
-        here.memory.file_system,
-        here.load,
+        run.machine.sentence(),
         rounds(run),
     )
 }

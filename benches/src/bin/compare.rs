@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use benches::Result;
 use benches::bench::Bench;
 use benches::counting::CountingAllocator;
-use benches::report::{Row, table_head, table_line};
+use benches::machine::Machine;
+use benches::report::{Row, markdown, table_head, table_line};
 use benches::rows::{ALL, recover};
+use benches::{Result, tables};
 use clap::Parser;
 
 /// Counts only while a row asks for it; a load and a branch otherwise.
@@ -19,6 +20,9 @@ struct Arguments {
     /// Print a JSON array instead of the table.
     #[arg(long)]
     json: bool,
+    /// Write the table between the markers of this page of the book, too.
+    #[arg(long, value_name = "FILE", conflicts_with = "quick")]
+    page: Option<PathBuf>,
     /// Small sizes: a smoke test of seconds, whose figures mean little.
     #[arg(long)]
     quick: bool,
@@ -50,6 +54,7 @@ fn main() -> Result<()> {
     if !arguments.json {
         println!("{}", table_head());
     }
+    let machine = arguments.page.is_some().then(|| Machine::here(&bench)).transpose()?;
     let mut rows = Vec::new();
     for group in
         ALL.iter().filter(|group| arguments.row.as_deref().is_none_or(|part| group.name.contains(part)))
@@ -64,6 +69,10 @@ fn main() -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
         println!("{}", summary(&rows));
+    }
+    if let (Some(page), Some(machine)) = (&arguments.page, &machine) {
+        let text = format!("\n{}\n{}\n{}.\n", machine.sentence(), markdown(&rows), summary(&rows));
+        tables::rewrite_blocks(page, |name| (name == "budgets").then(|| text.clone()))?;
     }
     Ok(())
 }

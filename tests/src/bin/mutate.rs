@@ -204,6 +204,13 @@ impl Trial<'_> {
                 }
             }
         }
+        // Some places matter to several threads only, and scripts have one.
+        let others = self.detectors.iter().filter(|other| !other.is_script() && other.mode != mode);
+        for other in others.filter(|other| !mode.is_empty() && other.concerns(place, "")) {
+            if let Some(found) = other.notices(self.copy, place, change, EFFORTS[0])? {
+                return Ok(Some((format!("{} {}", other.mode, other.name), found)));
+            }
+        }
         Ok(None)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pobj::blk::Blocks;
-use pobj::kv::{self, Engine, Hash, Ordered, Store};
+use pobj::kv::{self, Engine, Store};
 use pobj::log::Log;
 use pobj::media::Domain;
 use pobj::pmem::MappedFile;
@@ -20,7 +20,7 @@ fn text(error: &Error) -> String {
 /// What is done with a key-value store.
 #[derive(Clone, Copy, Debug)]
 pub enum KvAct {
-    /// Puts this many records, from this key on, each in its own transaction.
+    /// Puts the record of this number.
     Put(u8),
     /// Removes a record.
     Remove(u8),
@@ -56,40 +56,7 @@ impl<E: Engine> Records<E> {
     }
 }
 
-impl Machine for Records<Hash> {
-    type Act = KvAct;
-    type Model = BTreeMap<Vec<u8>, Vec<u8>>;
-
-    fn create(path: &Path, mode: KillMode) -> Result<Self> {
-        kv_options(mode).create_store(path).map(Self)
-    }
-
-    fn open(path: &Path, mode: KillMode) -> Result<Self> {
-        kv_options(mode).open_store(path).map(Self)
-    }
-
-    fn close(self) -> Result<()> {
-        self.0.close()
-    }
-
-    fn act(&mut self, act: KvAct) -> Result<()> {
-        kv_act(&self.0, act)
-    }
-
-    fn expect(act: KvAct, model: &mut Self::Model) {
-        kv_expect(act, model);
-    }
-
-    fn observe(&self) -> std::result::Result<Self::Model, String> {
-        self.all().map_err(|error| text(&error))
-    }
-
-    fn one_more() -> KvAct {
-        KvAct::Put(200)
-    }
-}
-
-impl Machine for Records<Ordered> {
+impl<E: Engine> Machine for Records<E> {
     type Act = KvAct;
     type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
