@@ -8,10 +8,8 @@
 //!
 //! [`check_all`] runs the loop on several threads. A thread without work makes itself known, and the next busy
 //! thread to notice moves half of its list to a shared one.
-//!
 //! Pointers that share a block are noted, and judged at the end of the walk ([`super::shared`]).
 //!
-//! Invariants:
 //! - **B1** A range that a [`Blocks`] accepts is mapped, readable, of exposed provenance, and not written during the
 //!   visit; what the allocator has not handed out since is initialised.
 //! - **B2** A block is claimed at most once, so an owner graph that passes is a forest.
