@@ -69,6 +69,13 @@ fn grow_ahead_eventual() {
 }
 
 #[test]
+fn take_what_is_ready() {
+    for durability in [Immediate, Eventual] {
+        assert_survives(&named("take what is ready", durability), &scripts::take_what_is_ready(durability));
+    }
+}
+
+#[test]
 fn checkpoints_syncs_and_reopenings() {
     assert_survives("mixed", &scripts::mixed());
 }

@@ -63,6 +63,14 @@ pub fn grow_ahead(durability: Durability) -> Vec<Action> {
     script
 }
 
+/// Space that was made ready is taken by records that nothing else makes durable: no body outside the ring, no checkpoint.
+#[must_use]
+pub fn take_what_is_ready(durability: Durability) -> Vec<Action> {
+    let mut script = vec![Action::GrowAhead];
+    script.extend(writes(&[Op::PushLarge; 5], durability));
+    script
+}
+
 /// Checkpoints, syncs, closing and reopening between commits of both kinds.
 #[must_use]
 pub fn mixed() -> Vec<Action> {
@@ -91,6 +99,7 @@ pub fn all() -> Vec<(&'static str, Vec<Action>)> {
         ("allocate and free", allocate_and_free(Immediate)),
         ("allocate and free, Eventual", allocate_and_free(Eventual)),
         ("mixed", mixed()),
+        ("take what is ready", take_what_is_ready(Immediate)),
         ("laps", laps(Immediate)),
         ("laps, Eventual", laps(Eventual)),
         ("grow ahead", grow_ahead(Immediate)),
