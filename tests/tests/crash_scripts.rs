@@ -76,6 +76,11 @@ fn take_what_is_ready() {
 }
 
 #[test]
+fn abort_and_go_on() {
+    assert_survives("abort and go on", &scripts::abort_and_go_on());
+}
+
+#[test]
 fn checkpoints_syncs_and_reopenings() {
     assert_survives("mixed", &scripts::mixed());
 }

@@ -71,6 +71,19 @@ pub fn take_what_is_ready(durability: Durability) -> Vec<Action> {
     script
 }
 
+/// What was rolled back stays so when its old words in the ring are given up.
+#[must_use]
+pub fn abort_and_go_on() -> Vec<Action> {
+    let mut script = writes(&[Op::Push(5)], Immediate);
+    for every in 1..3 {
+        script.push(Action::Abort(Op::Touch(every)));
+        script.push(Action::Checkpoint);
+        script.extend(writes(&[Op::Push(1)], Immediate));
+        script.push(Action::Checkpoint);
+    }
+    script
+}
+
 /// Checkpoints, syncs, closing and reopening between commits of both kinds.
 #[must_use]
 pub fn mixed() -> Vec<Action> {
@@ -98,6 +111,7 @@ pub fn all() -> Vec<(&'static str, Vec<Action>)> {
         ("first commit", first_commit()),
         ("allocate and free", allocate_and_free(Immediate)),
         ("allocate and free, Eventual", allocate_and_free(Eventual)),
+        ("abort and go on", abort_and_go_on()),
         ("mixed", mixed()),
         ("take what is ready", take_what_is_ready(Immediate)),
         ("laps", laps(Immediate)),
