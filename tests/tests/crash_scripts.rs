@@ -78,6 +78,7 @@ fn take_what_is_ready() {
 #[test]
 fn abort_and_go_on() {
     assert_survives("abort and go on", &scripts::abort_and_go_on());
+    assert_survives("abort much", &scripts::abort_much());
 }
 
 #[test]

@@ -84,6 +84,15 @@ pub fn abort_and_go_on() -> Vec<Action> {
     script
 }
 
+/// As much is rolled back as the ring's part for old words does not hold; in place they lie behind the pool until then.
+#[must_use]
+pub fn abort_much() -> Vec<Action> {
+    let mut script = writes(&[Op::Push(160)], Immediate);
+    script.push(Action::Abort(Op::Touch(1)));
+    script.extend(writes(&[Op::Push(1)], Immediate));
+    script
+}
+
 /// Checkpoints, syncs, closing and reopening between commits of both kinds.
 #[must_use]
 pub fn mixed() -> Vec<Action> {
@@ -112,6 +121,7 @@ pub fn all() -> Vec<(&'static str, Vec<Action>)> {
         ("allocate and free", allocate_and_free(Immediate)),
         ("allocate and free, Eventual", allocate_and_free(Eventual)),
         ("abort and go on", abort_and_go_on()),
+        ("abort much", abort_much()),
         ("mixed", mixed()),
         ("take what is ready", take_what_is_ready(Immediate)),
         ("laps", laps(Immediate)),
