@@ -61,9 +61,7 @@ impl Machine {
             load: load.unwrap_or(0.0),
         })
     }
-}
 
-impl Machine {
     /// All of it, as a sentence or two.
     #[must_use]
     pub fn sentence(&self) -> String {

@@ -397,13 +397,17 @@ impl Patient {
         }
     }
 
-    /// Flips every bit of a range in turn, or each so-manieth if `POBJ_BITS_EVERY` is set. Where the file opens, it must
-    /// hold what one of `walks` says. Gives the number of bits.
-    pub fn flip_all(&mut self, name: &str, range: std::ops::Range<usize>, every: usize) -> u64 {
-        let fewer = std::env::var("POBJ_BITS_EVERY").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    /// `POBJ_BITS_EVERY`, for who has no time to flip every bit: each so-manieth is.
+    pub fn bits_every() -> usize {
+        std::env::var("POBJ_BITS_EVERY").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
+    }
+
+    /// Flips every bit of a range in turn ([`bits_every`](Self::bits_every)). Where the file opens, it must hold what one
+    /// of `walks` says.
+    pub fn flip_all(&mut self, name: &str, range: std::ops::Range<usize>, every: usize) {
         let mut bytes = self.bytes.clone();
         let (refused, lived) = (self.refused, self.lived);
-        for bit in (range.start * 8..range.end * 8).step_by(every * fewer) {
+        for bit in (range.start * 8..range.end * 8).step_by(every * Self::bits_every()) {
             bytes[bit / 8] ^= 1 << (bit % 8);
             let what = || format!("{name}: bit {} of byte {:#x}", bit % 8, bit / 8);
             if let Fate::Lives(found) = self.treat(&bytes, &what) {
@@ -411,9 +415,7 @@ impl Patient {
             }
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
-        let (refused, lived) = (self.refused - refused, self.lived - lived);
-        println!("{name}: {refused} bits refused, {lived} harmless");
-        refused + lived
+        println!("{name}: {} bits refused, {} harmless", self.refused - refused, self.lived - lived);
     }
 
     pub fn word(&self, at: usize) -> usize {
