@@ -2,7 +2,9 @@
 //! power, mounted again.
 //!
 //! The cut is the file system's own shutdown request without a flush of its log: from then on nothing reaches the device, and
-//! what was not synced is lost; the next mount replays the journal. The device itself loses nothing.
+//! what was not synced is lost; the next mount replays the journal. The device itself loses nothing that was written to it, but
+//! what the kernel remembers of it goes, as it would: each mount has a loop device of its own. (A device that stays open keeps
+//! metadata in memory that never was committed, and the journal's replay then mixes old and new.)
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// `FS_IOC_SHUTDOWN`, `_IOR('X', 125, u32)`.
 const SHUTDOWN: libc::c_ulong = 0x8004_587D;
@@ -21,6 +25,8 @@ const LOOP_GET_FREE: libc::c_ulong = 0x4C82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
 /// The device goes when nobody has it open any more.
 const AUTOCLEAR: u32 = 4;
+/// So long a mount may be busy.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,10 +165,8 @@ pub fn mount_at(device: impl AsRef<Path>, path: &Path, kind: &str, options: &str
 #[derive(Debug)]
 pub struct Mount {
     file_system: FileSystem,
+    image: PathBuf,
     path: PathBuf,
-    device: PathBuf,
-    /// Keeps the device while nothing is mounted.
-    _open: File,
 }
 
 impl Mount {
@@ -177,8 +181,7 @@ impl Mount {
         file.set_len(file_system.len()).map_err(text("lengthen", &image))?;
         fs::create_dir(&path).map_err(text("create", &path))?;
         file_system.format(&image)?;
-        let (open, device) = loop_device(&image)?;
-        let made = Self { file_system, path, device, _open: open };
+        let made = Self { file_system, image, path };
         made.mount()?;
         Ok(made)
     }
@@ -190,7 +193,9 @@ impl Mount {
     }
 
     fn mount(&self) -> Result<(), String> {
-        mount_at(&self.device, &self.path, self.file_system.name(), "")
+        // Open until the mount has it.
+        let (_open, device) = loop_device(&self.image)?;
+        mount_at(&device, &self.path, self.file_system.name(), "")
     }
 
     /// Makes all that is there durable.
@@ -237,7 +242,14 @@ impl Mount {
     ///
     /// What the system says.
     pub fn again(&self) -> Result<(), String> {
-        self.unmount(0)?;
+        let begun = Instant::now();
+        while let Err(busy) = self.unmount(0) {
+            // Another thread's child has a copy of our descriptors until it is the program that it becomes.
+            if begun.elapsed() > PATIENCE {
+                return Err(busy);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
         self.mount()
     }
 

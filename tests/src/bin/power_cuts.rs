@@ -64,14 +64,7 @@ struct Count {
     errors: u64,
     buses: u64,
     most_used: u64,
-    /// File systems that found themselves damaged after a cut, and were made anew.
-    damaged: u64,
 }
-
-/// What a file system says that found its own structures damaged: EUCLEAN.
-const DAMAGED: &str = "os error 117";
-/// So many of them are no finding about what lies in them.
-const DAMAGED_MAX: u64 = 3;
 
 /// What a fresh file is, and how it is written.
 fn kind(random: &mut Random, planted: bool) -> (Facility, KillMode) {
@@ -185,21 +178,8 @@ fn try_one(file_system: FileSystem, plan: Plan, seed: u64) -> bool {
             return false;
         }
     };
-    let mut outcome = bench.run(plan.cuts);
-    while outcome.as_ref().is_err_and(|wrong| wrong.contains(DAMAGED)) && bench.count.damaged < DAMAGED_MAX {
-        println!("{file_system:?}, made anew: {outcome:?}");
-        let count = Count { damaged: bench.count.damaged + 1, ..bench.count };
-        drop(bench);
-        bench = match Bench::new(file_system, directory.path(), seed ^ count.damaged << 32, plan.planted) {
-            Ok(bench) => Bench { count, ..bench },
-            Err(wrong) => {
-                println!("{file_system:?}: {wrong}");
-                return false;
-            }
-        };
-        outcome = bench.run(plan.cuts.saturating_sub(count.cuts));
-    }
-    let Count { cuts, checks, unborn, files, steps, errors, buses, most_used, damaged } = bench.count;
+    let outcome = bench.run(plan.cuts);
+    let Count { cuts, checks, unborn, files, steps, errors, buses, most_used } = bench.count;
     let steps = steps + bench.lanes.iter().map(|lane| sum(&lane.known)).sum::<u64>();
     drop(bench);
     if plan.planted {
@@ -215,7 +195,6 @@ fn try_one(file_system: FileSystem, plan: Plan, seed: u64) -> bool {
         .with("children that met the error", errors)
         .with("children that met a page that could not be read", buses)
         .with("MiB in use at most", most_used >> 20)
-        .with("file systems that the cut itself damaged", damaged)
         .violations(u64::from(outcome.is_err()));
     match &outcome {
         Ok(()) => evidence,
