@@ -383,6 +383,26 @@ fn a_store_into_a_hole_counts_although_it_changes_nothing() {
 }
 
 /// Catches: stores of the moments before an image is dropped, lost with it.
+/// The same, where the hole is a killed process's.
+#[test]
+fn a_store_into_a_hole_that_a_kill_left_counts_too() {
+    for domain in [Domain::CacheLine, Domain::Byte] {
+        let media = filled(GRAIN as usize / 8, domain);
+        media.write(0, &word(b'a')).unwrap();
+        media.sync().unwrap();
+        media.punch(0, 512).unwrap();
+        let mut killed = None;
+        each_cut(&media, |point| killed = Some(media.killed_at(point)));
+        let killed = killed.unwrap();
+        let image = killed.image(Placement::Anywhere, GRAIN, 4 * GRAIN, ImageMode::InPlace).unwrap();
+        assert_eq!(first_states(&killed, 1), set(&["a", "0"]));
+        image.store(0, &[0; 8]);
+        killed.flush(0, 8).unwrap();
+        killed.fence().unwrap();
+        assert_eq!(first_states(&killed, 1), set(&["0"]));
+    }
+}
+
 #[test]
 fn a_dropped_image_leaves_its_stores() {
     let (media, image) = in_place(Domain::CacheLine);

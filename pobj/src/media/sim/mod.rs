@@ -260,7 +260,6 @@ impl Media for SimMedia {
         let number = outcome.inspect_err(|_| state.push(Event::SyncFailed { begun }))?;
         if !state.hits(&[Fault::DropSync(number)]) && !state.puts_off(Barrier::Sync) {
             let begun = state.swapped(Fault::SwapSync(number), begun);
-            state.erased.clear();
             state.push(Event::Synced { begun });
         }
         Ok(())
@@ -325,7 +324,6 @@ impl Media for SimMedia {
             state.bytes[len as usize..].fill(0);
             state.mirror(len as usize..old);
             state.bytes.truncate(len as usize);
-            state.erased.push(len..u64::MAX);
             state.push(Event::Truncate { len });
         }
         Ok(())
@@ -337,7 +335,6 @@ impl Media for SimMedia {
         let range = part(&state.bytes, offset, usize::try_from(len).unwrap_or(usize::MAX))?;
         state.bytes[range.clone()].fill(0);
         state.mirror(range);
-        state.erased.push(offset..offset + len);
         state.push(Event::Punch { offset, len });
         Ok(())
     }

@@ -124,17 +124,29 @@ impl Inner {
     fn put_in_line(&mut self, offset: usize, new: &[u8]) {
         let line = offset - offset % LINE;
         let apart = self.apart.iter().any(|range| range.contains(&line));
-        let (mut at, end, mut more) = (offset, offset + new.len(), 0_u64);
-        while at < end {
-            let word = at - at % WORD;
-            let stop = (word + WORD).min(end);
-            let before = self.word(word);
-            self.bytes[at..stop].copy_from_slice(&new[at - offset..stop - offset]);
-            let after = self.word(word);
+        let mut more = 0_u64;
+        let mut differs = |word: usize, before: u64, after: u64| {
             if before != after {
                 more = more.wrapping_sub(term(word, before)).wrapping_add(term(word, after));
             }
-            at = stop;
+        };
+        let (words, rest) = new.as_chunks::<WORD>();
+        if offset.is_multiple_of(WORD) && rest.is_empty() {
+            let (there, _) = self.bytes[offset..offset + new.len()].as_chunks_mut::<WORD>();
+            for ((there, new), word) in there.iter_mut().zip(words).zip((offset..).step_by(WORD)) {
+                differs(word, u64::from_le_bytes(*there), u64::from_le_bytes(*new));
+                *there = *new;
+            }
+        } else {
+            let (mut at, end) = (offset, offset + new.len());
+            while at < end {
+                let word = at - at % WORD;
+                let stop = (word + WORD).min(end);
+                let before = self.word(word);
+                self.bytes[at..stop].copy_from_slice(&new[at - offset..stop - offset]);
+                differs(word, before, self.word(word));
+                at = stop;
+            }
         }
         let sum = &mut self.sums[usize::from(apart)];
         *sum = sum.wrapping_add(more);

@@ -45,6 +45,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(trace: Trace, bytes: Vec<u8>, arena: Arc<Arena>) -> Self {
+        // A trace begins with what a killed process has left pending.
+        let erased = trace.events.iter().filter_map(Event::erases).collect();
         Self {
             bytes,
             trace,
@@ -52,7 +54,7 @@ impl State {
             faults: Vec::new(),
             counts: [0; Operation::COUNT],
             background: false,
-            erased: Vec::new(),
+            erased,
             first_hit: None,
             late: None,
             in_place: false,
@@ -76,6 +78,10 @@ impl State {
     pub(super) fn push(&mut self, event: Event) {
         if place::took_effect() {
             self.first_hit.get_or_insert(self.trace.events.len());
+        }
+        match &event {
+            Event::Synced { .. } => self.erased.clear(),
+            other => self.erased.extend(other.erases()),
         }
         let thread = self.thread();
         self.trace.push(event, thread);
@@ -120,10 +126,7 @@ impl State {
         let begun = self.trace.events.len();
         match self.late.take() {
             None => {}
-            Some(Barrier::Sync) => {
-                self.erased.clear();
-                self.push(Event::Synced { begun });
-            }
+            Some(Barrier::Sync) => self.push(Event::Synced { begun }),
             Some(Barrier::Fence) => self.push(Event::Fenced { begun }),
         }
     }

@@ -1,5 +1,7 @@
 //! What was done to a simulated medium, in order.
 
+use std::ops::Range;
+
 use super::crash::Cuts;
 use crate::ground::domain::Domain;
 
@@ -102,6 +104,15 @@ impl Event {
     /// Whether the event changes what is durable or pending.
     pub(super) fn changes_states(&self) -> bool {
         !matches!(self, Self::Flushed { .. } | Self::Renamed | Self::Published | Self::Mark(_))
+    }
+
+    /// The range that the event takes away.
+    pub(super) fn erases(&self) -> Option<Range<u64>> {
+        match *self {
+            Self::Truncate { len } => Some(len..u64::MAX),
+            Self::Punch { offset, len } => Some(offset..offset + len),
+            _ => None,
+        }
     }
 
     /// Whether the event adds pending items and does nothing else.
