@@ -5,14 +5,17 @@
 //! states is tried whole, of others so many samples are.
 
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use tests::crash::Mode;
 use tests::crash::explore::{
-    Chains, Clock, Deed, Explorer, Limits, ROOMS, Story, Tally, random_script, shrink, tell_from_threads,
-    tell_in,
+    Chains, Clock, DEPTH, Deed, Explorer, Limits, ROOMS, Story, Tally, random_script, shrink,
+    tell_from_threads, tell_in,
 };
 use tests::evidence::{Evidence, grouped};
 use tests::support::Random;
+use tests::workload::word;
 
 const USE: &str =
     "explore r1|r2|r3|r4|all [--seconds N] [--images N] [--samples N] [--states N] [--seed N] [--threaded N]";
@@ -116,62 +119,85 @@ fn cases(seed: u64) -> (Vec<Case>, Vec<Case>) {
     (singles, pairs)
 }
 
+/// Has each core do `work`, for the number of an item and each mode in turn: `least` items whole, then more until there are
+/// `most`, or it was enough of a core's seconds or of images. Gives the accounts, and how many items were begun.
+fn side_by_side<R: Send>(
+    modes: &[Mode],
+    plan: Plan,
+    (least, most): (usize, usize),
+    images: fn(&Tally) -> u64,
+    work: &(impl Fn(usize, Mode) -> R + Sync),
+    keep: impl FnMut(&mut Tally, R) + Send,
+) -> (Vec<Account>, usize) {
+    let account = |mode: &Mode| Account { mode: *mode, tally: Tally::default(), seconds: 0.0 };
+    let accounts: Vec<Account> = modes.iter().map(account).collect();
+    let state = Mutex::new((accounts, 0, keep));
+    let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = || {
+        let (accounts, begun, _) = &mut *lock();
+        let seconds: f64 = accounts.iter().map(|account| account.seconds).sum();
+        let tried: u64 = accounts.iter().map(|account| images(&account.tally)).sum();
+        let enough = seconds >= plan.seconds as f64 || tried >= plan.images;
+        let item = *begun / modes.len();
+        if item >= most || (item >= least && enough) {
+            return None;
+        }
+        *begun += 1;
+        Some((item, (*begun - 1) % modes.len()))
+    };
+    let one_core = || {
+        while let Some((item, mode)) = next() {
+            let clock = Clock::start();
+            let result = work(item, modes[mode]);
+            let (accounts, _, keep) = &mut *lock();
+            keep(&mut accounts[mode].tally, result);
+            accounts[mode].seconds += clock.worked().as_secs_f64();
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        (0..cores).for_each(|_| {
+            scope.spawn(one_core);
+        });
+    });
+    let (accounts, begun, _) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (accounts, begun / modes.len())
+}
+
 /// Every operation, and pairs of them until the time is over.
 fn pairs(row: &str, modes: &[Mode], plan: Plan) -> u64 {
-    let clock = Clock::start();
+    let begun = Instant::now();
     let limits = Limits { states: plan.states, ..Limits::exhaustive(plan.samples, plan.seed) };
-    let (singles, all_pairs) = cases(plan.seed);
-    let mut accounts: Vec<Account> =
-        modes.iter().map(|mode| Account { mode: *mode, tally: Tally::default(), seconds: 0.0 }).collect();
-    let explore = |account: &mut Account, case: &Case| {
-        let clock = Clock::start();
-        let mode = account.mode;
+    let (singles, pairs) = cases(plan.seed);
+    let work = |item: usize, mode: Mode| {
+        let case = singles.get(item).unwrap_or_else(|| &pairs[item - singles.len()]);
         let name = || format!("{:?} after {:?}", case.script, case.before);
-        let tally =
-            Explorer::explore(&tell_in(mode, case.room, &case.before, &case.script, &[]), limits, &name);
+        let story = tell_in(mode, case.room, &case.before, &case.script, &[]);
+        let tally = Explorer::explore(&story, limits, &name);
         if tally.violation_count > 0 {
             let whole: Vec<Deed> = case.before.iter().chain(&case.script).copied().collect();
             tell_shrunk(mode, &whole, limits, plan.seed);
         }
-        account.tally.add(&tally);
-        account.seconds += clock.worked().as_secs_f64();
+        tally
     };
-    let mut done = 0;
-    for case in &singles {
-        accounts.iter_mut().for_each(|account| explore(account, case));
-    }
-    for case in &all_pairs {
-        let images: u64 = accounts.iter().map(|account| account.tally.images).sum();
-        if clock.worked().as_secs() >= plan.seconds || images >= plan.images {
-            break;
-        }
-        accounts.iter_mut().for_each(|account| explore(account, case));
-        done += 1;
-    }
-    let count = all_pairs.len();
+    let items = (singles.len(), singles.len() + pairs.len());
+    let keep = |account: &mut Tally, tally: Tally| account.add(&tally);
+    let (accounts, done) = side_by_side(modes, plan, items, |tally| tally.images, &work, keep);
     let scope = format!(
-        "every operation, {done} of {count} pairs; of points with more than {} states, {} samples",
+        "every operation, {} of {} pairs; of points with more than {} states, {} samples",
+        done - singles.len(),
+        pairs.len(),
         grouped(plan.states),
         plan.samples
     );
-    report(row, "every crash point of single operations and pairs", &accounts, &scope, plan.seed, clock)
+    report(row, "every crash point of single operations and pairs", &accounts, &scope, plan.seed, begun)
 }
 
 /// Long random scripts, some from several threads.
 fn random_stories(plan: Plan) -> u64 {
-    let clock = Clock::start();
-    let mut accounts: Vec<Account> =
-        Mode::ALL.into_iter().map(|mode| Account { mode, tally: Tally::default(), seconds: 0.0 }).collect();
-    let mut random = Random(plan.seed);
-    let mut number = 0;
-    loop {
-        let images: u64 = accounts.iter().map(|account| account.tally.opened).sum();
-        if clock.worked().as_secs() >= plan.seconds || images >= plan.images {
-            break;
-        }
-        let account = &mut accounts[number % Mode::ALL.len()];
-        let (mode, seed, begun) = (account.mode, random.word(), Clock::start());
-        number += 1;
+    let begun = Instant::now();
+    let work = |item: usize, mode: Mode| {
+        let seed = word(plan.seed, item as u64, mode as usize);
         let limits = Limits {
             states: plan.states,
             samples: plan.samples,
@@ -181,6 +207,7 @@ fn random_stories(plan: Plan) -> u64 {
             stop_at_first: false,
         };
         let script = random_script(seed, DEEDS);
+        let number = item * Mode::ALL.len() + mode as usize + 1;
         let threads = number.is_multiple_of(plan.threaded);
         let story = match threads {
             true => tell_from_threads(mode, seed, DEEDS * 2),
@@ -191,31 +218,21 @@ fn random_stories(plan: Plan) -> u64 {
         if tally.violation_count > 0 && !threads {
             tell_shrunk(mode, &script, limits, seed);
         }
-        account.tally.add(&tally);
-        account.seconds += begun.worked().as_secs_f64();
-    }
+        tally
+    };
+    let keep = |account: &mut Tally, tally: Tally| account.add(&tally);
+    let (accounts, _) = side_by_side(&Mode::ALL, plan, (0, usize::MAX), |tally| tally.opened, &work, keep);
     let scope = format!("of points with more than {} states, {} samples", plan.states, plan.samples);
-    report("R3", "images of long random scripts", &accounts, &scope, plan.seed, clock)
+    report("R3", "images of long random scripts", &accounts, &scope, plan.seed, begun)
 }
 
 /// Crashes in recoveries.
 fn chains(plan: Plan) -> u64 {
-    let clock = Clock::start();
-    let mut random = Random(plan.seed);
-    let mut all: Vec<(Account, Chains)> = Mode::ALL
-        .into_iter()
-        .map(|mode| (Account { mode, tally: Tally::default(), seconds: 0.0 }, Chains::default()))
-        .collect();
+    let begun = Instant::now();
     let deeds = Deed::all();
-    let mut number = 0;
-    let count = |all: &[(Account, Chains)]| -> u64 {
-        all.iter().flat_map(|(_, chains)| &chains.depths).map(|tally| tally.opened).sum()
-    };
-    while clock.worked().as_secs() < plan.seconds && count(&all) < plan.images {
-        let (account, chains) = &mut all[number % Mode::ALL.len()];
-        number += 1;
-        let begun = Clock::start();
-        let seed = random.word();
+    let work = |item: usize, mode: Mode| {
+        let seed = word(plan.seed, item as u64, mode as usize);
+        let mut random = Random(seed);
         let pick = |random: &mut Random| deeds[random.below(deeds.len() as u64) as usize];
         let pair = [pick(&mut random), pick(&mut random)];
         let before: Vec<Deed> = pair.iter().filter_map(|deed| deed.needs()).collect();
@@ -223,7 +240,8 @@ fn chains(plan: Plan) -> u64 {
             0 => ([&before[..], &[Deed::Checkpoint]].concat(), pair.to_vec()),
             _ => (vec![Deed::Checkpoint], random_script(seed, 8)),
         };
-        let story: Story = tell_in(account.mode, ROOMS[1], &before, &script, &[]);
+        let story: Story = tell_in(mode, ROOMS[1], &before, &script, &[]);
+        let mut chains = Chains::default();
         for chain in 0..4 {
             let limits = Limits {
                 states: plan.states,
@@ -236,23 +254,23 @@ fn chains(plan: Plan) -> u64 {
             chains
                 .follow(&story, limits, &|| format!("{script:?} after {before:?}, chain {:#x}", limits.seed));
         }
-        account.seconds += begun.worked().as_secs_f64();
-    }
-    for (account, chains) in &mut all {
-        chains.depths.iter().for_each(|tally| account.tally.add(tally));
-    }
-    let by_depth =
-        |depth: usize| grouped(all.iter().map(|(_, chains)| chains.depths[depth].images).sum::<u64>());
-    let kills: u64 = all.iter().map(|(_, chains)| chains.kills).sum();
+        chains
+    };
+    let (mut depths, mut kills) = ([0; DEPTH], 0);
+    let keep = |account: &mut Tally, chains: Chains| {
+        for (sum, tally) in depths.iter_mut().zip(&chains.depths) {
+            account.add(tally);
+            *sum += tally.images;
+        }
+        kills += chains.kills;
+    };
+    let (accounts, _) = side_by_side(&Mode::ALL, plan, (0, usize::MAX), |tally| tally.opened, &work, keep);
     let scope = format!(
-        "an image ends a chain of one, two or three cut recoveries: {}, {}, {}; {} chains begin with a kill",
-        by_depth(0),
-        by_depth(1),
-        by_depth(2),
+        "an image ends a chain of one, two or three cut recoveries: {}; {} chains begin with a kill",
+        depths.map(grouped).join(", "),
         grouped(kills)
     );
-    let accounts: Vec<Account> = all.into_iter().map(|(account, _)| account).collect();
-    report("R4", "crashes in recovery", &accounts, &scope, plan.seed, clock)
+    report("R4", "crashes in recovery", &accounts, &scope, plan.seed, begun)
 }
 
 fn tell_shrunk(mode: Mode, script: &[Deed], limits: Limits, seed: u64) {
@@ -268,7 +286,7 @@ fn tell_shrunk(mode: Mode, script: &[Deed], limits: Limits, seed: u64) {
 }
 
 /// Prints and keeps the figures. Gives the violations.
-fn report(row: &str, what: &str, accounts: &[Account], scope: &str, seed: u64, clock: Clock) -> u64 {
+fn report(row: &str, what: &str, accounts: &[Account], scope: &str, seed: u64, begun: Instant) -> u64 {
     let mut total = Tally::default();
     for Account { mode, tally, seconds } in accounts {
         let rate = tally.images as f64 / seconds.max(0.001);
@@ -285,7 +303,8 @@ fn report(row: &str, what: &str, accounts: &[Account], scope: &str, seed: u64, c
             .note(note)
             .tell(std::time::Duration::from_secs_f64(*seconds));
     }
-    let (worked, passed) = (clock.worked().as_secs_f64(), clock.passed().as_secs_f64());
+    let worked: f64 = accounts.iter().map(|account| account.seconds).sum();
+    let passed = begun.elapsed().as_secs_f64();
     println!("{row} {what}: {total}; {worked:.1} s of a core, {passed:.1} s");
     println!("{row} {scope}");
     if row == "R1" || row == "R2" {

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use pobj::media::sim::{Fault, SimMedia};
 use pobj::{Durability, Error, Options, Pool};
 
-pub use chains::Chains;
+pub use chains::{Chains, DEPTH};
 pub use clock::Clock;
 pub use explorer::Explorer;
 pub use shrink::{Minimal, shrink};

@@ -24,12 +24,6 @@ impl Clock {
             _ => self.begun.elapsed(),
         }
     }
-
-    /// Time that has passed since.
-    #[must_use]
-    pub fn passed(&self) -> Duration {
-        self.begun.elapsed()
-    }
 }
 
 /// What the system says that this thread has run.
