@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use super::{Change, Copy, Kind, Place};
 
-/// A run that takes longer than this, and much longer than without a change, hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// So many times longer.
+/// A run that needs more time of processors than this, and much more than without a change, hangs. Time on the wall says
+/// nothing: the machine may have other work.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So many times more.
 const LONGER: u32 = 10;
+/// A run that needs less than a part of this time for so long on the wall sleeps for ever.
+const ASLEEP: Duration = Duration::from_secs(30);
+/// That part.
+const ASLEEP_PART: u32 = 100;
 /// Suites that flip every bit of something flip each so-manieth.
 const BITS_EVERY: &str = "11";
 
@@ -70,7 +75,7 @@ pub struct Detector {
     pub mode: String,
     /// Where it comes by.
     met: BTreeSet<usize>,
-    /// How long it takes without a change; of suites only.
+    /// What it needs of processors without a change; of suites only.
     took: Duration,
     /// Where it comes by before recovery is cut; of scripts only.
     ran: BTreeSet<usize>,
@@ -165,11 +170,11 @@ impl Detector {
     fn rehearse(&mut self, copy: &Copy) -> io::Result<()> {
         let file = copy.tests().join("places");
         let _ = fs::remove_file(&file);
-        let begun = Instant::now();
+        let before = processors("self", WAITED_FOR)?;
         if !self.suite_command(copy).env("POBJ_PLACES", &file).status()?.success() {
             return Err(io::Error::other(format!("{} fails without a change", self.name)));
         }
-        self.took = begun.elapsed();
+        self.took = processors("self", WAITED_FOR)?.saturating_sub(before);
         let text = fs::read_to_string(&file).unwrap_or_default();
         self.met = text.lines().filter_map(|line| line.parse().ok()).collect();
         Ok(())
@@ -207,7 +212,7 @@ impl Detector {
             }
         };
         let mut child = command.env("POBJ_PLANT", format!("{}:{change:?}", place.number)).spawn()?;
-        let begun = Instant::now();
+        let mut stuck = Stuck::new(&child, PATIENCE.max(self.took * LONGER));
         loop {
             if let Some(status) = child.try_wait()? {
                 let text = match child.stdout.take() {
@@ -221,7 +226,7 @@ impl Detector {
                     (false, true) => Some(status.to_string()),
                 });
             }
-            if begun.elapsed() > PATIENCE.max(self.took * LONGER) {
+            if stuck.is_it()? {
                 child.kill()?;
                 child.wait()?;
                 return Ok(Some("it hangs".to_owned()));
@@ -229,6 +234,53 @@ impl Detector {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// Tells a run that does not end from one that gets few turns.
+struct Stuck {
+    process: String,
+    limit: Duration,
+    /// When it was last seen to work, and what it had needed by then.
+    awake: (Instant, Duration),
+    looked: Instant,
+}
+
+impl Stuck {
+    fn new(child: &Child, limit: Duration) -> Self {
+        let now = Instant::now();
+        Self { process: child.id().to_string(), limit, awake: (now, Duration::ZERO), looked: now }
+    }
+
+    /// Of a child that was not yet waited for.
+    fn is_it(&mut self) -> io::Result<bool> {
+        if self.looked.elapsed() < Duration::from_millis(500) {
+            return Ok(false);
+        }
+        self.looked = Instant::now();
+        let needed = processors(&self.process, OWN)? + processors(&self.process, WAITED_FOR)?;
+        let (since, before) = self.awake;
+        if needed - before > ASLEEP / ASLEEP_PART {
+            self.awake = (self.looked, needed);
+        }
+        Ok(needed > self.limit || since.elapsed() > ASLEEP)
+    }
+}
+
+/// Fields of `/proc/*/stat`, counted behind the name: what a process needed in its program and in the system.
+const OWN: [usize; 2] = [11, 12];
+/// What those of its children needed that it waited for.
+const WAITED_FOR: [usize; 2] = [13, 14];
+
+/// Time of processors that a process needed.
+fn processors(process: &str, fields: [usize; 2]) -> io::Result<Duration> {
+    /// In the ABI of Linux, whatever the kernel's own clock does.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name stands in brackets and may hold anything.
+    let behind: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = fields.into_iter().map(|field| behind.get(field).and_then(|word| word.parse::<u32>().ok()));
+    let ticks: Option<u32> = ticks.sum();
+    ticks.map(|ticks| TICK * ticks).ok_or_else(|| io::Error::other("/proc says nothing of a process"))
 }
 
 /// The ways to use a pool or a log in which a place is come by. What scripts come by is left to them.
@@ -250,5 +302,29 @@ pub fn applies(kind: Kind, change: Change, mode: &str) -> bool {
         // Where caches are persistent, and on a file, nothing is flushed.
         (Kind::Flush, _) | (_, Change::Unflushed) => lines,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether this process is stuck after `wait`, if it may need `limit` and was last awake so long ago.
+    fn verdict(limit: Duration, asleep: Duration, needed: Duration) -> bool {
+        let looked = Instant::now() - Duration::from_secs(1);
+        let awake = (Instant::now() - asleep, needed);
+        Stuck { process: "self".to_owned(), limit, awake, looked }.is_it().unwrap()
+    }
+
+    #[test]
+    fn whoever_sleeps_or_works_too_long_is_stuck_and_nobody_else() {
+        let begun = Instant::now();
+        while processors("self", OWN).unwrap() == Duration::ZERO {
+            assert!(begun.elapsed() < Duration::from_secs(60), "turning needs no time");
+        }
+        let all = processors("self", OWN).unwrap() + processors("self", WAITED_FOR).unwrap();
+        assert!(!verdict(all + PATIENCE, Duration::ZERO, Duration::ZERO));
+        assert!(verdict(Duration::ZERO, Duration::ZERO, Duration::ZERO), "it needed more than nothing");
+        assert!(verdict(all + PATIENCE, ASLEEP * 2, all), "it did nothing meanwhile");
     }
 }
