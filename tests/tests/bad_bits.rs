@@ -4,6 +4,10 @@
 //! Catches: a length, an offset, a count or a pointer of the file that is trusted before it is checked, a checksum
 //! that leaves bytes out, a tail that is cut in silence.
 
+use std::sync::Arc;
+
+use pobj::media::{Domain, ImageMode, RamMedia};
+use pobj::{PVec, Persistent, Pool};
 use tests::support::counting::{Counting, assert_modest};
 use tests::support::zoo::{
     DIRECTORY, Fate, HEADERS, Patient, RING_STATES, RING_WORD, SCHEMA_WORD, SUPERBLOCK,
@@ -125,4 +129,56 @@ fn every_bit_of_the_journal_after_a_crash() {
     assert!(live_blocks >= 5, "only {live_blocks} blocks of the ring matter");
     patient.finish("journal");
     assert_modest();
+}
+
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Old<'p> {
+    first: PVec<'p, u64>,
+    second: PVec<'p, u64>,
+    third: PVec<'p, u64>,
+}
+
+/// Catches old words that are lost in silence although later ones of the same transaction prove that they were there:
+/// then half a transaction in place stays. Only the last may go, which look as if they were in flight.
+#[test]
+fn every_bit_of_the_old_words_of_a_transaction_in_place() {
+    let options =
+        || Pool::<Old>::options().image(ImageMode::InPlace).ring_size(64 << 10).validation_threads(1);
+    let media = RamMedia::new(1 << 20).unwrap().with_domain(Domain::CacheLine);
+    let create = options().size(64 << 10).max_size(1 << 20);
+    let pool = create.create_on(Arc::new(media.clone()), |_| Ok(Old::default())).unwrap();
+    pool.write(|root, tx| {
+        [&mut root.first, &mut root.second, &mut root.third]
+            .into_iter()
+            .try_for_each(|words| words.push(tx, 5))
+    })
+    .unwrap();
+    pool.checkpoint().unwrap();
+    let bytes = pool
+        .write(|root, tx| {
+            for words in [&mut root.first, &mut root.second, &mut root.third] {
+                words.iter_mut(tx).for_each(|word| *word = 6);
+            }
+            Ok::<_, pobj::Error>(media.bytes())
+        })
+        .unwrap();
+    drop(pool);
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let ring = word(RING_WORD)..word(RING_WORD) + word(RING_WORD + 8);
+    let used = bytes[ring.clone()].iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let (mut refused, mut lived) = (0, 0);
+    for bit in (ring.start * 8..(ring.start + used) * 8).step_by(Patient::bits_every()) {
+        let mut bytes = bytes.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        match options().open_on(Arc::new(media.with_bytes(bytes))) {
+            Err(_) => refused += 1,
+            Ok(pool) => {
+                lived += 1;
+                let root = pool.read();
+                assert_eq!((&root.first[..], &root.second[..]), (&[5][..], &[5][..]), "bit {bit}");
+            }
+        }
+    }
+    assert!(refused > 0 && lived > 0, "{refused} were refused, {lived} lived");
 }
