@@ -125,8 +125,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes an extent, and names it in the ring.
+    /// Makes an extent, and names it in the ring. Neither its length nor its name is durable yet: the sync of the first
+    /// record in it covers both, and before that nothing depends on them.
     fn open_extent(&self, log: &mut UndoLog, last: Option<Extent>, needed: u64) -> Result<Extent> {
+        // The checkpoint that gives their space back cuts off everything behind the pool. As long as this transaction
+        // runs there are no new ones.
+        self.settle_spills()?;
         let before = self.media.len()?;
         let offset = before.max(self.max_len).next_multiple_of(BLOCK);
         let twice = last.map_or(self.len, |last| last.len * 2).min(EXTENT_LEN_MAX);
@@ -134,14 +138,12 @@ impl Journal {
         let nonce = getrandom::u64().map_err(|error| Error::io("get random bytes", error))?;
         let extent = Extent { offset, len, nonce };
         let made = self.media.stretch(offset).and_then(|()| self.media.grow(offset + len));
-        // The length is durable before a record depends on it (J9).
-        made.and_then(|()| self.sync_medium()).inspect_err(|_| {
+        made.inspect_err(|_| {
             let _ = self.media.truncate(before);
         })?;
         let mut ring = self.lock();
         let position = self.put(&mut ring, Kind::Extent, &[offset, len, nonce])?;
         ring.in_place.undo_start.get_or_insert(position);
-        self.fence()?;
         log.extent = Some((extent, 0));
         Ok(extent)
     }
@@ -150,7 +152,10 @@ impl Journal {
     /// image afterwards, and then [`applied`](Self::applied) is to be told. The file keeps `kept_len` bytes.
     pub(crate) fn commit_undo(&self, body: &[u64], kept_len: u64) -> Result<u64> {
         let spill = match record::padded_len(body.len()) > self.len / RING_PART {
-            true => Some(self.write_spill(body, kept_len)?),
+            true => {
+                self.settle_spills()?;
+                Some(self.write_spill(body, kept_len)?)
+            }
             false => None,
         };
         let owed = std::mem::take(&mut self.lock().in_place.owed);
