@@ -40,7 +40,6 @@ impl PoolCore {
         write_ring(&*media, &geometry)?;
         write_heap(&*media, &image, &Heap::format(&image, &geometry)?)?;
         journal::format_state(&*media, pool_id, random_u64()?)?;
-        media.sync()?;
         let heap = Heap::load(&image, &geometry)?;
         let state = journal::RingState::load(&*media, pool_id, geometry.ring_len)?;
         Self::assemble(Parts { media, image, header, state, heap, opened: Opened::default() }, settings, true)
