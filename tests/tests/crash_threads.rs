@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use pobj::Durability::{self, Eventual, Immediate};
 use pobj::Pool;
+use pobj::media::sim::{Fault, Operation, SimMedia};
 use tests::crash::{Checker, Effort, Mode, acknowledged, created, started};
 use tests::workload::{Model, Op, Root};
 
@@ -81,4 +82,118 @@ fn group_commits_survive() {
 #[test]
 fn commits_of_both_kinds_survive() {
     commit_in_all_modes(|thread| if thread == 0 { Immediate } else { Eventual });
+}
+
+/// A pool whose every step is an [`Op::Push`] of one.
+struct Pushes {
+    mode: Mode,
+    media: SimMedia,
+    pool: Pool<Root<'static>>,
+}
+
+impl Pushes {
+    fn new(mode: Mode) -> Self {
+        let media = mode.media();
+        let pool = mode.options().create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
+        media.mark(created());
+        Self { mode, media, pool }
+    }
+
+    fn commit(&self, durability: Durability) {
+        let step = self.pool.write(|root, tx| {
+            tx.set_durability(durability);
+            let step = root.steps() + 1;
+            self.media.mark(started(step));
+            Op::Push(1).apply(root, tx)?;
+            Ok(step)
+        });
+        self.acknowledge(step.unwrap(), durability);
+    }
+
+    fn acknowledge(&self, step: u64, durability: Durability) {
+        self.media.mark(acknowledged(self.mode, step, durability));
+    }
+
+    /// Another thread commits, and its next operation of this kind is slow. `meanwhile` runs when that has begun.
+    fn beside_a_slow(&self, operation: Operation, meanwhile: impl FnOnce()) {
+        let number = self.media.count(operation);
+        self.media.plant(Fault::Slow { operation, number });
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.commit(Immediate));
+            wait_for(|| self.media.count(operation) > number);
+            meanwhile();
+        });
+    }
+
+    fn check(self) {
+        let mut models = vec![Model::default()];
+        for _ in 0..self.pool.read().steps() {
+            let mut model = models[models.len() - 1].clone();
+            Op::Push(1).apply_to_model(&mut model);
+            models.push(model);
+        }
+        drop(self.pool);
+        let report = Checker::new(self.mode, &self.media, &models, Effort::from_environment()).check();
+        assert_eq!(report.violation_count, 0, "{:?}: {report}", self.mode);
+    }
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
+fn beside_a_slow_fence(second: impl Fn(&Pushes)) {
+    for mode in [Mode::LineRedo, Mode::ByteRedo] {
+        let pushes = Pushes::new(mode);
+        pushes.commit(Immediate);
+        pushes.beside_a_slow(Operation::Fence, || second(&pushes));
+        pushes.check();
+    }
+}
+
+/// Catches a commit that returns before the one before it is durable.
+#[test]
+fn a_commit_waits_for_the_fence_before_its_own() {
+    beside_a_slow_fence(|pushes| pushes.commit(Immediate));
+}
+
+/// Catches a checkpoint that brings home what another thread's fence has not yet made durable in the ring.
+#[test]
+fn a_checkpoint_waits_for_the_fences_of_all() {
+    beside_a_slow_fence(|pushes| {
+        pushes.pool.checkpoint().unwrap();
+        pushes.acknowledge(2, Immediate);
+    });
+}
+
+/// Catches a sync that returns before.
+#[test]
+fn a_sync_waits_for_the_fences_of_all() {
+    beside_a_slow_fence(|pushes| {
+        pushes.pool.sync().unwrap();
+        pushes.acknowledge(2, Immediate);
+    });
+}
+
+/// A commit that waits is put into the file by the next one, which does not: a sync makes both durable. Catches one that
+/// covers only what this thread has written.
+#[test]
+fn a_commit_is_durable_that_another_one_has_filed() {
+    let pushes = Pushes::new(Mode::FileRedo);
+    pushes.commit(Eventual);
+    pushes.beside_a_slow(Operation::WriteDurable, || {
+        let records = || pushes.pool.stats().journal.records;
+        let before = records();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                wait_for(|| records() > before);
+                pushes.commit(Eventual);
+            });
+            // This thread was the last to write, and will make the sync.
+            pushes.commit(Immediate);
+        });
+    });
+    pushes.check();
 }

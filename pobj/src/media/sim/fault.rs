@@ -66,6 +66,13 @@ pub enum Fault {
     DropFences,
     /// The fence of this number takes effect before this thread's write that precedes it.
     SwapFence(u64),
+    /// A fence, sync or durable write takes so long that the other threads do all they can do before it has an effect.
+    Slow {
+        /// The kind of operation.
+        operation: Operation,
+        /// Which one.
+        number: u64,
+    },
     /// The flush of this number does nothing.
     DropFlush(u64),
     /// No flush does anything, but for those that are part of a write.

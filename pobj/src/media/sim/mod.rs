@@ -29,6 +29,7 @@ mod variants;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use super::arena::Arena;
 use super::ram::{lines, part};
@@ -44,6 +45,9 @@ pub use scratch::Scratch;
 use state::{Barrier, State};
 pub use trace::{Event, Trace};
 pub use variants::{Place, Variants};
+
+/// Threads that do nothing for so long wait for something.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A checksum of a state, to tell whether it was tried before.
 #[must_use]
@@ -152,11 +156,29 @@ impl SimMedia {
         state
     }
 
-    /// Between the beginning and the end of an operation that takes time: other threads may do something.
-    fn meanwhile<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        drop(state);
-        std::thread::yield_now();
-        self.state()
+    /// Between the beginning and the end of an operation that takes time: other threads may do something. If it is slow,
+    /// they do what they can: it goes on when they have done nothing for a while.
+    fn meanwhile<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        operation: Operation,
+        begun: &Result<u64>,
+    ) -> MutexGuard<'a, State> {
+        let slow = |number: &u64| state.faults.contains(&Fault::Slow { operation, number: *number });
+        if !begun.as_ref().is_ok_and(slow) {
+            drop(state);
+            std::thread::yield_now();
+            return self.state();
+        }
+        loop {
+            let before = state.trace.events.len();
+            drop(state);
+            std::thread::sleep(QUIET);
+            state = self.state();
+            if state.trace.events.len() == before {
+                return state;
+            }
+        }
     }
 
     fn count_barrier(&self) {
@@ -218,7 +240,7 @@ impl Media for SimMedia {
         // A durable write that fails may still have written: its bytes stay pending for good.
         let event = |offset, bytes| Event::DurableBegun { offset, bytes };
         let write = state.record_write(offset, bytes, flushed, event)?;
-        let mut state = self.meanwhile(state);
+        let mut state = self.meanwhile(state, Operation::WriteDurable, &begun);
         let number = begun.inspect_err(|_| state.push(Event::DurableFailed { write }))?;
         if state.hits(&[Fault::DropDurability, Fault::DropOneDurability(number)]) {
             return Ok(());
@@ -256,7 +278,7 @@ impl Media for SimMedia {
         let mut state = self.observed();
         let outcome = state.begin(Operation::Sync);
         let begun = state.trace.events.len();
-        let mut state = self.meanwhile(state);
+        let mut state = self.meanwhile(state, Operation::Sync, &outcome);
         let number = outcome.inspect_err(|_| state.push(Event::SyncFailed { begun }))?;
         if !state.hits(&[Fault::DropSync(number)]) && !state.puts_off(Barrier::Sync) {
             let begun = state.swapped(Fault::SwapSync(number), begun);
@@ -277,7 +299,7 @@ impl Media for SimMedia {
         let mut state = self.observed();
         let outcome = state.begin(Operation::Fence);
         let begun = state.trace.events.len();
-        let mut state = self.meanwhile(state);
+        let mut state = self.meanwhile(state, Operation::Fence, &outcome);
         let number = outcome.inspect_err(|_| state.push(Event::FenceFailed { begun }))?;
         if !state.hits(&[Fault::DropFences, Fault::DropFence(number)]) && !state.puts_off(Barrier::Fence) {
             let begun = state.swapped(Fault::SwapFence(number), begun);
