@@ -45,7 +45,7 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 16] = [
+const SUITES: [Suite; 19] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
@@ -57,8 +57,11 @@ const SUITES: [Suite; 16] = [
     suite("bad_bits", &["every_bit_of_the_ring_states"], DAMAGE),
     suite("bad_bits", &["every_bit_of_the_schema"], DAMAGE),
     suite("bad_bits", &["every_bit_of_the_journal_after_a_crash"], DAMAGE),
+    suite("bad_bits", &["every_bit_of_the_old_words"], DAMAGE),
     suite("bad_files", &[], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
+    suite("full_ring", &[], DAMAGE),
+    suite("crash_metadata", &[], DAMAGE),
     suite("crash_threads", &[], DAMAGE),
     suite("system_calls", &[], DAMAGE),
     suite("counts", &[], DAMAGE),
