@@ -139,7 +139,9 @@ impl Pushes {
 }
 
 fn wait_for(condition: impl Fn() -> bool) {
+    let begun = Instant::now();
     while !condition() {
+        assert!(begun.elapsed().as_secs() < 60, "the other thread does nothing");
         std::thread::yield_now();
     }
 }
