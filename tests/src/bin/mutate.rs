@@ -1,8 +1,8 @@
 //! The campaign of mutations: see `tests::mutate`.
 //!
 //! `mutate` tries each change until something notices it; those that are known to be harmless it leaves out. `mutate long`
-//! tries harder, and these too. `mutate list` only lists the places. A word more limits it to places whose line
-//! contains that.
+//! tries harder, and these too. `mutate list` only lists the places. More words limit it to places whose line contains
+//! one of them.
 
 use std::io;
 use std::path::Path;
@@ -56,8 +56,12 @@ struct Trial<'a> {
 fn main() -> io::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let is_word = |word: &str| words.iter().any(|known| known == word);
-    let only =
-        words.iter().find(|word| !["list", "long"].contains(&word.as_str())).map_or("", String::as_str);
+    let only: Vec<&str> =
+        words.iter().map(String::as_str).filter(|word| !["list", "long"].contains(word)).collect();
+    let wanted = |place: &Place| {
+        let line = place.to_string();
+        only.is_empty() || only.iter().any(|word| line.contains(word))
+    };
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let places = mutate::find(&root.join("pobj/src"));
     let forgotten = mutate::uncovered(&root.join("pobj/src"), &places);
@@ -76,7 +80,7 @@ fn main() -> io::Result<ExitCode> {
     println!("without a change nothing is found, {} s", begun.elapsed().as_secs());
     let mut tally = Tally::default();
     tally.missed.extend(forgotten.iter().map(|line| format!("looks like a place and is in no list: {line}")));
-    let chosen = Mutex::new(places.iter().filter(|place| place.to_string().contains(only)));
+    let chosen = Mutex::new(places.iter().filter(|place| wanted(place)));
     let next = || chosen.lock().unwrap_or_else(PoisonError::into_inner).next();
     let trial = Trial { copy: &copy, detectors: &detectors, size };
     let work = || -> io::Result<Tally> {
