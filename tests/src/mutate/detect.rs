@@ -45,7 +45,7 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 19] = [
+const SUITES: [Suite; 20] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
@@ -62,7 +62,8 @@ const SUITES: [Suite; 19] = [
     suite("unsafe_shutdown", &[], DAMAGE),
     suite("full_ring", &[], DAMAGE),
     suite("crash_metadata", &[], DAMAGE),
-    suite("crash_threads", &[], DAMAGE),
+    suite("crash_threads", &["a_commit", "a_checkpoint", "a_sync"], DAMAGE),
+    suite("crash_threads", &["commits_of_both_kinds", "group_commits"], DAMAGE),
     suite("system_calls", &[], DAMAGE),
     suite("counts", &[], DAMAGE),
 ];
