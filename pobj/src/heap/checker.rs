@@ -13,7 +13,6 @@ use crate::layout::visit::{Blocks, Invalid};
 use crate::media::Image;
 
 use super::Heap;
-use super::classes::CLASSES;
 use super::slots::bitmap_word;
 use super::table::State;
 
@@ -54,6 +53,9 @@ struct Found<'a> {
     word: &'a AtomicU64,
     bit: u64,
     len: u64,
+    chunk: usize,
+    /// Its number in the run; `None` of a large object.
+    block: Option<u32>,
 }
 
 impl Heap {
@@ -152,12 +154,15 @@ impl BlockChecker<'_> {
                 let info = self.heap.runs.get(entry.number())?.info();
                 let block = info.block_at(within)?;
                 let word = self.unclaimed.get(first + block as usize / 64)?;
-                Some(Found { word, bit: 1 << (block % 64), len: u64::from(info.size) })
+                let len = u64::from(info.size);
+                Some(Found { word, bit: 1 << (block % 64), len, chunk, block: Some(block) })
             }
             State::Large if within == 0 => Some(Found {
                 word: self.unclaimed.get(first)?,
                 bit: 1,
                 len: u64::from(entry.number()) * CHUNK,
+                chunk,
+                block: None,
             }),
             _ => None,
         }
@@ -190,31 +195,17 @@ impl BlockChecker<'_> {
     }
 
     /// Whether the image says that a block is allocated: it is not changed by claims.
-    fn is_allocated(&self, addr: u64) -> bool {
-        let Some((chunk, within)) =
-            addr.checked_sub(self.image.base()).and_then(|o| self.heap.place.locate(o))
-        else {
-            return false;
-        };
-        let Some(entry) = self.heap.table.get(chunk) else {
-            return false;
-        };
-        if entry.state() != State::Run {
-            return entry.state() == State::Large && within == 0;
-        }
-        let Some(run) = self.heap.runs.get(entry.number()) else {
-            return false;
-        };
-        let block = CLASSES[usize::from(run.class)].block_at(within);
-        let Some((block, slot)) = block.zip(self.heap.slot_offset(chunk as u32)) else {
-            return false;
-        };
-        self.image.load_u64(bitmap_word(slot, block / 64)) >> (block % 64) & 1 == 1
+    fn is_allocated(&self, found: &Found<'_>) -> bool {
+        let slot = self.heap.slot_offset(found.chunk as u32);
+        // A large object is allocated by being there.
+        found.block.zip(slot).is_none_or(|(block, slot)| {
+            self.image.load_u64(bitmap_word(slot, block / 64)) >> (block % 64) & 1 == 1
+        })
     }
 
     #[cold]
-    fn refused(&self, addr: u64) -> Invalid {
-        if self.is_allocated(addr) {
+    fn refused(&self, found: &Found<'_>, addr: u64) -> Invalid {
+        if self.is_allocated(found) {
             return Invalid::new("a block has two owners", addr);
         }
         Invalid::new("a pointer leads to a block that is not allocated", addr)
@@ -227,7 +218,7 @@ impl Blocks for BlockChecker<'_> {
         let found = self.check(addr, len, align)?;
         // Relaxed: a claim orders nothing but the other claims of the same block.
         if found.word.fetch_and(!found.bit, Ordering::Relaxed) & found.bit == 0 {
-            return Err(self.refused(addr));
+            return Err(self.refused(&found, addr));
         }
         Ok(())
     }
@@ -237,13 +228,13 @@ impl Blocks for BlockChecker<'_> {
         // A block that many pointers share is claimed once and looked at often: do not write its line each time.
         let unclaimed = found.word.load(Ordering::Relaxed) & found.bit != 0
             && found.word.fetch_and(!found.bit, Ordering::Relaxed) & found.bit != 0;
-        if unclaimed || self.is_allocated(addr) { Ok(unclaimed) } else { Err(self.refused(addr)) }
+        if unclaimed || self.is_allocated(&found) { Ok(unclaimed) } else { Err(self.refused(&found, addr)) }
     }
 
     fn known(&self, addr: u64, len: u64, align: u64) -> Result<(), Invalid> {
-        self.check(addr, len, align)?;
-        if !self.is_allocated(addr) {
-            return Err(self.refused(addr));
+        let found = self.check(addr, len, align)?;
+        if !self.is_allocated(&found) {
+            return Err(self.refused(&found, addr));
         }
         Ok(())
     }

@@ -77,7 +77,8 @@ impl Heap {
     /// Gives chunks back to the free space, and to the file system once `txid` has been checkpointed.
     pub(super) fn give_chunks(&mut self, start: u32, count: u32, txid: u64) {
         for entry in &mut self.table[start as usize..(start + count) as usize] {
-            entry.set(State::Free, if entry.is_unbacked() { 0 } else { txid as u32 });
+            debug_assert!(!entry.is_unbacked(), "what was taken has its space (H4)");
+            entry.set(State::Free, txid as u32);
         }
         self.extents.insert(start, count);
         self.note_punchable(start, count, txid);
@@ -201,7 +202,8 @@ impl Heap {
                 needed = with_metadata;
             }
         }
-        if needed > u64::from(self.place.chunks_max) || needed <= present {
+        debug_assert!(needed > present, "what fits is taken");
+        if needed > u64::from(self.place.chunks_max) {
             return AllocError::Full { requested };
         }
         let length = present * CHUNK;

@@ -158,7 +158,10 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "slow, and the heap has no unsafe code")]
     fn positions_map_to_blocks_and_back() {
-        for class in CLASSES {
+        for (number, class) in CLASSES.iter().enumerate() {
+            // Made at run time it is the same.
+            let class = ClassInfo::new(u64::from(class.size));
+            assert_eq!(class_for(u64::from(class.size), 16), Some(number));
             for within in 0..CHUNK as u32 {
                 let expected = within % class.size == 0 && within / class.size < class.count;
                 assert_eq!(class.block_at(within), expected.then_some(within / class.size));

@@ -52,7 +52,7 @@ impl Heap {
         let Some((chunk, within)) = self.place.locate(offset) else { return false };
         match self.table.get(chunk).map(|entry| entry.state()) {
             Some(State::Run) => {
-                let run = self.run_index(chunk as u32).and_then(|index| self.runs.get(index));
+                let run = self.run_at(chunk as u32);
                 let Some(block) = run.and_then(|run| run.info().block_at(within)) else { return false };
                 reservation.freed_blocks(WordKey::new(chunk as u32, block / 64)) >> (block % 64) & 1 == 1
             }
@@ -103,10 +103,7 @@ impl Heap {
         reservation.seal();
         for touches in by_chunk(&reservation.touches) {
             let chunk = touches[0].key.chunk();
-            let Some(index) = self.run_index(chunk) else {
-                continue;
-            };
-            let Some(run) = self.runs.get_mut(index) else {
+            let Some(run) = self.run_at_mut(chunk) else {
                 continue;
             };
             for touch in touches {
@@ -151,10 +148,7 @@ impl Heap {
     }
 
     fn describe_run(&self, image: &Image, chunk: u32, touches: &[Touch], changes: &mut Vec<Change>) {
-        let Some(run) = self.run_index(chunk).and_then(|index| self.runs.get(index)) else {
-            return;
-        };
-        let Some(slot) = self.slot_offset(chunk) else {
+        let Some((run, slot)) = self.run_at(chunk).zip(self.slot_offset(chunk)) else {
             return;
         };
         if leaves_empty(run, touches) {
@@ -188,11 +182,8 @@ impl Heap {
             if reservation.cancels_large(chunk) {
                 continue;
             }
-            let Some(count) = self.large_count_at(chunk) else {
-                continue;
-            };
-            let slot = if allocated { Slot::Large { count } } else { Slot::Free };
-            if let Some(offset) = self.slot_offset(chunk) {
+            if let Some((count, offset)) = self.large_count_at(chunk).zip(self.slot_offset(chunk)) {
+                let slot = if allocated { Slot::Large { count } } else { Slot::Free };
                 changes.push(Change::Word { offset, value: slot.encode() });
             }
         }
@@ -200,10 +191,7 @@ impl Heap {
 
     /// The volatile side of a commit, for one run.
     fn settle_run(&mut self, chunk: u32, touches: &[Touch], txid: u64) {
-        let Some(index) = self.run_index(chunk) else {
-            return;
-        };
-        let Some(run) = self.runs.get_mut(index) else {
+        let Some(run) = self.run_at_mut(chunk) else {
             return;
         };
         let (mut released, mut added, mut removed) = (0, 0, 0);
@@ -213,10 +201,11 @@ impl Heap {
             added += u64::from(touch.sets().count_ones());
             removed += u64::from(clears.count_ones());
         }
-        self.live.add_small(run.class, added);
-        self.live.remove_small(run.class, removed);
         run.published |= publishes(touches);
-        if run.used == 0 {
+        let (class, used) = (run.class, run.used);
+        self.live.add_small(class, added);
+        self.live.remove_small(class, removed);
+        if used == 0 {
             self.drop_run(chunk, txid);
         } else if released > 0 {
             self.enqueue(chunk);
@@ -228,33 +217,29 @@ impl Heap {
         let Some(index) = self.run_index(chunk) else {
             return;
         };
-        let Some(run) = self.runs.get_mut(index) else {
-            return;
-        };
-        let supply = &mut self.supplies[usize::from(run.class)];
-        if supply.current != index && run.has_room() && !std::mem::replace(&mut run.queued, true) {
-            supply.queue.push(std::cmp::Reverse(chunk));
+        if let Some(run) = self.runs.get_mut(index) {
+            let supply = &mut self.supplies[usize::from(run.class)];
+            if supply.current != index && run.has_room() && !std::mem::replace(&mut run.queued, true) {
+                supply.queue.push(std::cmp::Reverse(chunk));
+            }
         }
     }
 
     /// Turns a run without blocks into a free chunk.
     fn drop_run(&mut self, chunk: u32, txid: u64) {
-        let Some(index) = self.run_index(chunk) else {
-            return;
-        };
-        if let Some(run) = self.runs.get(index) {
+        if let Some(index) = self.run_index(chunk)
+            && let Some(run) = self.runs.remove(index)
+        {
             let supply = &mut self.supplies[usize::from(run.class)];
             if supply.current == index {
                 supply.current = NO_RUN;
             }
+            self.give_chunks(chunk, 1, txid);
         }
-        self.runs.remove(index);
-        self.give_chunks(chunk, 1, txid);
     }
 
     fn is_idle(&self, chunk: u32) -> bool {
-        let run = self.run_index(chunk).and_then(|index| self.runs.get(index));
-        run.is_some_and(|run| run.published && run.used == 0 && !run.is_unread())
+        self.run_at(chunk).is_some_and(|run| run.published && run.used == 0 && !run.is_unread())
     }
 
     fn large_count_at(&self, chunk: u32) -> Option<u32> {

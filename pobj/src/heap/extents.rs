@@ -109,7 +109,8 @@ mod tests {
         let mut free = Extents::default();
         free.insert(0, 4);
         free.insert(8, 4);
-        assert_eq!(free.largest(), 4);
+        free.insert(20, 0);
+        assert_eq!((free.largest(), free.iter().count()), (4, 2));
         free.insert(4, 4);
         assert_eq!(free.iter().collect::<Vec<_>>(), [(0, 12)]);
         free.take(5, 2);

@@ -177,10 +177,7 @@ impl Loader<'_> {
     /// Enters what begins in one chunk.
     fn chunk(&mut self, chunk: u64, offset: u64) -> Result<()> {
         let slot = self.slot(offset)?;
-        if slot == Slot::Free {
-            return Ok(());
-        }
-        if chunk >= self.table.len() as u64 {
+        if slot != Slot::Free && chunk >= self.table.len() as u64 {
             return Err(Error::corrupt("something begins beyond the end of the heap", offset));
         }
         let chunk = chunk as u32;

@@ -241,13 +241,10 @@ impl Heap {
                 if self.runs.get(entry.number()).is_some_and(Run::is_unread) {
                     self.read_run(image, entry.number());
                 }
-                let Some(run) = self.runs.get(entry.number()) else {
-                    return;
-                };
-                let Some(block) = run.info().block_at(within) else {
-                    return;
-                };
-                if run.word(block / 64) >> (block % 64) & 1 == 1 {
+                if let Some(run) = self.runs.get(entry.number())
+                    && let Some(block) = run.info().block_at(within)
+                    && run.word(block / 64) >> (block % 64) & 1 == 1
+                {
                     reservation.note_freed(WordKey::new(run.chunk, block / 64), block % 64);
                 }
             }
@@ -267,10 +264,8 @@ impl Heap {
         };
         match entry.state() {
             State::Run => {
-                let Some(run) = self.runs.get(entry.number()) else {
-                    return 0;
-                };
-                run.info().block_at(within).map_or(0, |_| u64::from(run.info().size))
+                let info = self.runs.get(entry.number()).map(Run::info);
+                info.filter(|info| info.block_at(within).is_some()).map_or(0, |info| u64::from(info.size))
             }
             State::Large if within == 0 => u64::from(entry.number()) * CHUNK,
             _ => 0,
@@ -293,17 +288,15 @@ impl Heap {
     fn next_run(&mut self, image: &Image, class: usize, requested: u64) -> Result<(), AllocError> {
         self.supplies[class].current = NO_RUN;
         while let Some(Reverse(chunk)) = self.supplies[class].queue.pop() {
-            let Some(index) = self.run_index(chunk) else {
+            // The queue may hold chunks that have become something else, or a run of another class, and some twice.
+            let is_queued =
+                |run: &mut Run| usize::from(run.class) == class && std::mem::replace(&mut run.queued, false);
+            let index =
+                self.run_index(chunk).filter(|&index| self.runs.get_mut(index).is_some_and(is_queued));
+            let Some(index) = index else {
                 continue;
             };
-            let Some(run) = self.runs.get_mut(index) else {
-                continue;
-            };
-            // The queue may hold chunks that have become a run of another class, and some twice.
-            if usize::from(run.class) != class || !std::mem::replace(&mut run.queued, false) {
-                continue;
-            }
-            if run.is_unread() {
+            if self.runs.get(index).is_some_and(Run::is_unread) {
                 self.read_run(image, index);
             }
             if self.runs.get(index).is_some_and(Run::has_room) {
@@ -364,6 +357,15 @@ impl Heap {
         (entry.state() == State::Run).then(|| entry.number())
     }
 
+    /// The run in a chunk, if the chunk is one.
+    fn run_at(&self, chunk: u32) -> Option<&Run> {
+        self.runs.get(self.run_index(chunk)?)
+    }
+
+    fn run_at_mut(&mut self, chunk: u32) -> Option<&mut Run> {
+        self.runs.get_mut(self.run_index(chunk)?)
+    }
+
     /// Offset of a chunk's slot, if its group has metadata.
     fn slot_offset(&self, chunk: u32) -> Option<u64> {
         match self.groups.get(slots::group_of(chunk) as usize) {
@@ -375,10 +377,8 @@ impl Heap {
     /// Copies the bitmap of an unread run.
     #[cold]
     fn read_run(&mut self, image: &Image, index: u32) {
-        let Some(slot) = self.runs.get(index).and_then(|run| self.slot_offset(run.chunk)) else {
-            return;
-        };
-        let Some(run) = self.runs.get_mut(index) else {
+        let slot = self.runs.get(index).and_then(|run| self.slot_offset(run.chunk));
+        let Some((run, slot)) = self.runs.get_mut(index).zip(slot) else {
             return;
         };
         run.read(|word| image.load_u64(bitmap_word(slot, word)));

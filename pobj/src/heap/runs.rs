@@ -135,14 +135,16 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn insert(&mut self, run: Run) -> u32 {
-        if let Some(index) = self.spare.pop()
-            && let Some(place) = self.runs.get_mut(index as usize)
-        {
-            *place = Some(run);
-            return index;
+        match self.spare.pop() {
+            Some(index) => {
+                self.runs[index as usize] = Some(run);
+                index
+            }
+            None => {
+                self.runs.push(Some(run));
+                self.runs.len() as u32 - 1
+            }
         }
-        self.runs.push(Some(run));
-        self.runs.len() as u32 - 1
     }
 
     #[inline]
@@ -155,10 +157,10 @@ impl Runs {
         self.runs.get_mut(index as usize)?.as_mut()
     }
 
-    pub(super) fn remove(&mut self, index: u32) {
-        if self.runs.get_mut(index as usize).is_some_and(|run| run.take().is_some()) {
-            self.spare.push(index);
-        }
+    pub(super) fn remove(&mut self, index: u32) -> Option<Run> {
+        let run = self.runs.get_mut(index as usize)?.take()?;
+        self.spare.push(index);
+        Some(run)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -252,3 +252,108 @@ fn two_reservations_share_a_run() {
     bench.commit(&mut a);
     bench.check(false);
 }
+
+/// What is not the start of an allocated block has no length, and to free it is ignored.
+#[test]
+fn frees_of_what_is_no_block_are_ignored() {
+    let mut bench = Bench::new(40, 40);
+    let mut r = Reservation::default();
+    let (small, large) = (bench.alloc(&mut r, 64, 8).unwrap(), bench.alloc(&mut r, 3 * CHUNK, 8).unwrap());
+    bench.commit(&mut r);
+    let metadata = bench.geometry.heap_start;
+    let behind = bench.heap.heap_len();
+    let strays = [
+        0,
+        metadata - 8,
+        metadata,
+        metadata + 4096,
+        behind,
+        u64::MAX - 7,
+        small + 8,
+        large + 64,
+        large + CHUNK,
+    ];
+    for stray in strays {
+        assert_eq!(bench.heap.block_len(stray), 0, "{stray:#x}");
+        bench.free(&mut r, stray);
+        assert!(r.is_empty() && !bench.heap.frees(&mut r, stray), "{stray:#x}");
+    }
+    // A block that is not allocated has a length, and is not freed.
+    bench.free(&mut r, small + 64);
+    assert!(r.is_empty() && bench.heap.block_len(small + 64) == 64);
+    // What a transaction frees, and what it does not.
+    let other = bench.alloc(&mut r, 5000, 8).unwrap();
+    bench.free(&mut r, small);
+    let freed = |bench: &Bench, r: &mut Reservation, offset| bench.heap.frees(r, offset);
+    assert!(freed(&bench, &mut r, small) && !freed(&bench, &mut r, large) && !freed(&bench, &mut r, other));
+    bench.free(&mut r, large);
+    assert!(freed(&bench, &mut r, large) && !freed(&bench, &mut r, other));
+    // It is asked of starts of blocks; within a large one the answer is the block's.
+    for stray in strays.into_iter().filter(|stray| *stray != large + 64) {
+        assert!(!freed(&bench, &mut r, stray), "{stray:#x}");
+    }
+    bench.commit(&mut r);
+    let stats = bench.heap.stats(&bench.image);
+    assert_eq!((stats.live_blocks, stats.large_objects), (1, 0));
+    bench.check(false);
+}
+
+/// Two transactions that run at once and free the same blocks, which only a pool that was opened on trust can bring about:
+/// the first one frees them, the other one changes nothing, even where the chunks have become something else.
+#[test]
+fn what_is_freed_twice_is_freed_once() {
+    for commits in [true, false] {
+        let mut bench = Bench::new(40, 40);
+        let (mut a, mut b) = (Reservation::default(), Reservation::default());
+        let fill = |bench: &mut Bench, r: &mut Reservation, len, count| -> Vec<u64> {
+            (0..count).map(|_| bench.alloc(r, len, 8).unwrap()).collect()
+        };
+        let small = fill(&mut bench, &mut a, 16, 3968);
+        let large = bench.alloc(&mut a, 2 * CHUNK, 8).unwrap();
+        let keep = bench.alloc(&mut a, 1000, 8).unwrap();
+        bench.commit(&mut a);
+        for r in [&mut a, &mut b] {
+            small.iter().for_each(|&block| bench.free(r, block));
+            bench.free(r, large);
+        }
+        bench.commit(&mut a);
+        let end = |bench: &mut Bench, r: &mut Reservation| {
+            if commits {
+                assert_eq!(bench.commit(r), 0, "nothing is left to free");
+            } else {
+                bench.rollback(r);
+            }
+            bench.check(false);
+            let stats = bench.heap.stats(&bench.image);
+            assert_eq!(stats.free_chunks, 40 - 1 - stats.runs - stats.large_objects * 2);
+            stats.live_blocks
+        };
+        assert_eq!(end(&mut bench, &mut b), 1);
+        bench.free(&mut a, keep);
+        bench.commit(&mut a);
+        assert_eq!(bench.heap.stats(&bench.image).live_blocks, 0);
+    }
+}
+
+/// As before, and the chunk has become a run of larger blocks in between.
+#[test]
+fn what_another_block_has_taken_the_place_of_is_not_released() {
+    let mut bench = Bench::new(40, 40);
+    let (mut a, mut b) = (Reservation::default(), Reservation::default());
+    let small: Vec<u64> = (0..3968).map(|_| bench.alloc(&mut a, 16, 8).unwrap()).collect();
+    bench.commit(&mut a);
+    small.iter().for_each(|&block| bench.free(&mut a, block));
+    // Of the last words of the bitmap: the run to come has none of them.
+    small[3000..].iter().for_each(|&block| bench.free(&mut b, block));
+    bench.commit(&mut a);
+    let taken = [bench.alloc(&mut a, 32_000, 8).unwrap(), bench.alloc(&mut a, 32_000, 8).unwrap()];
+    assert_eq!(taken[0] / CHUNK, small[0] / CHUNK, "the same chunk");
+    bench.commit(&mut a);
+    bench.rollback(&mut b);
+    bench.check(false);
+    assert_eq!(bench.heap.stats(&bench.image).live_blocks, 2);
+    let next = bench.alloc(&mut a, 32_000, 8).unwrap();
+    assert!(!taken.contains(&next));
+    bench.commit(&mut a);
+    bench.check(false);
+}

@@ -52,6 +52,94 @@ fn every_size_near_a_class_edge() {
     bench.check(false);
 }
 
+/// What is asked for is enough, and no less would be: the chunks, and their metadata where the free space begins in a
+/// group without. Catches a second round of growth, and one that never ends.
+#[test]
+#[cfg_attr(miri, ignore = "slow, and the heap has no unsafe code")]
+fn the_least_growth_is_enough() {
+    let grow = |bench: &mut Bench, len: u64| {
+        bench.media.grow(len).unwrap();
+        bench.image.extend(len).unwrap();
+        bench.heap.add_space(&bench.image, len);
+    };
+    let ask = |bench: &mut Bench, r: &mut Reservation, chunks: u64| match alloc_backed(
+        &mut bench.heap,
+        &bench.image,
+        r,
+        chunks * CHUNK,
+        8,
+    ) {
+        Ok(_) => None,
+        Err(AllocError::NeedSpace { least_len, .. }) => Some((least_len - bench.geometry.heap_start) / CHUNK),
+        Err(error) => panic!("{error:?}"),
+    };
+    // The first group has its metadata in chunk 0, the others have none.
+    let table = [(50, 0), (126, 0), (127, 1), (200, 1), (253, 1), (254, 2), (255, 1)];
+    for (first, metadata) in table {
+        for wanted in [1, 90, 200] {
+            let mut bench = Bench::new(2, 900);
+            let mut r = Reservation::default();
+            let len = |chunks: u64| bench.geometry.heap_start + chunks * CHUNK;
+            let (start, least) = (len(1 + first), 1 + first + wanted + metadata);
+            let (short, long) = (len(least - 1), len(least));
+            assert_eq!(ask(&mut bench, &mut r, first), Some(1 + first));
+            grow(&mut bench, start);
+            assert_eq!(ask(&mut bench, &mut r, first), None);
+            bench.commit(&mut r);
+            assert_eq!(ask(&mut bench, &mut r, wanted), Some(least), "{wanted} behind {first}");
+            grow(&mut bench, short);
+            // Growth that adds nothing is harmless.
+            grow(&mut bench, short);
+            assert_eq!(ask(&mut bench, &mut r, wanted), Some(least), "{wanted} behind {first}");
+            grow(&mut bench, long);
+            assert_eq!(ask(&mut bench, &mut r, wanted), None, "{wanted} behind {first}");
+            bench.commit(&mut r);
+            bench.check(false);
+        }
+    }
+}
+
+/// The last chunks of a pool can be had where their metadata has a place in a hole, and only there.
+#[test]
+fn metadata_goes_into_a_hole_when_there_is_no_other_place() {
+    for hole in [true, false] {
+        let mut bench = Bench::new(2, 300);
+        let mut r = Reservation::default();
+        let small = bench.alloc(&mut r, CHUNK, 8).unwrap();
+        // Into the second group, which has no metadata so far.
+        bench.alloc(&mut r, 150 * CHUNK, 8).unwrap();
+        bench.commit(&mut r);
+        if hole {
+            bench.free(&mut r, small);
+            bench.commit(&mut r);
+        }
+        let rest = (300 - 152) * CHUNK;
+        match bench.alloc(&mut r, rest, 8) {
+            Ok(offset) => assert!(hole && offset == bench.geometry.heap_start + 152 * CHUNK),
+            Err(AllocError::Full { requested }) => assert!(!hole && requested == rest),
+            Err(error) => panic!("{error:?}"),
+        }
+        bench.commit(&mut r);
+        bench.check(false);
+    }
+}
+
+/// Catches a heap without a chunk for anything but its own metadata.
+#[test]
+fn a_pool_without_room_is_refused() {
+    let geometry = Bench::new(2, 8).geometry;
+    for (chunks, enough) in [(0, false), (1, false), (2, true)] {
+        let len = geometry.heap_start + chunks * CHUNK;
+        let media = RamMedia::new(geometry.max_len).unwrap();
+        media.grow(len).unwrap();
+        let image = media.image(Placement::Anywhere, len, geometry.max_len, ImageMode::Private).unwrap();
+        let formatted = Heap::format(&image, &geometry);
+        assert_eq!(formatted.is_ok(), enough, "{chunks} chunks");
+        assert!(enough || matches!(formatted, Err(Error::InvalidOption { option: "size", .. })));
+        assert!(enough || image.load_u64(SUPERBLOCK) == 0, "nothing was written");
+    }
+}
+
 /// Fills the pool with blocks of one length; how many.
 fn fill(bench: &mut Bench, len: u64) -> Vec<u64> {
     let mut r = Reservation::default();
@@ -241,6 +329,17 @@ fn the_checker_accepts_each_block_once() {
     refused(base + block, len + 1, 8, "is said to hold");
     refused(base + block + 8, 1, 8, "start of a block");
     refused(base + blocks[3].0, 1, 4096, "aligned");
+    let (large, whole) = *blocks.iter().find(|(_, len)| *len > CHUNK).unwrap();
+    refused(base + large, whole, 8, "two owners");
+    refused(base + large + 4096, 1, 8, "start of a block");
+    refused(base + large + CHUNK, 1, 8, "start of a block");
+    assert!(checker.known(base + large, whole, 8).is_ok());
+    assert!(
+        !checker.claim_shared(base + large, whole, 8).unwrap()
+            && !checker.claim_shared(base + block, 1, 8).unwrap()
+    );
+    assert!(checker.claim_shared(base + freed, 1, 8).unwrap_err().what.contains("not allocated"));
+    assert_eq!(checker.heap_len(), bench.heap.heap_len());
     refused(base + freed, 1, 8, "not allocated");
     refused(base, 1, 8, "outside the heap");
     refused(u64::MAX, 1, 1, "outside the heap");
@@ -275,6 +374,10 @@ fn freed_chunks_are_punched_once_and_backed_before_use() {
     bench.rollback(&mut r);
     bench.heap.punched(&ranges[0]);
     assert!(!bench.heap.is_punching());
+    // Told twice, it is true once.
+    let free = bench.heap.extents.total();
+    bench.heap.punched(&ranges[0]);
+    assert_eq!(bench.heap.extents.total(), free);
     let mut ask = || match bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8) {
         Err(AllocError::NeedBacking { range }) => range,
         other => panic!("{other:?} before the hole is backed"),
@@ -289,4 +392,19 @@ fn freed_chunks_are_punched_once_and_backed_before_use() {
     bench.rollback(&mut r);
     let offset_again = bench.heap.alloc(&bench.image, &mut r, 19 * CHUNK, 8).unwrap();
     assert_eq!(offset, offset_again);
+}
+
+/// Catches a list that grows for ever where nobody punches: the oldest entries are forgotten.
+#[test]
+fn what_waits_to_be_punched_is_bounded() {
+    let mut bench = Bench::new(20, 20);
+    for txid in 1..=(1 << 16) + 3 {
+        bench.heap.note_punchable(5, 1, txid);
+    }
+    assert_eq!(bench.heap.freed.len(), 1 << 16);
+    // The oldest three are gone, so nothing that transaction 3 freed is left.
+    assert!(bench.heap.take_punchable(3, u64::MAX).is_empty());
+    assert_eq!(bench.heap.freed.len(), 1 << 16);
+    bench.heap.take_punchable(4, u64::MAX);
+    assert_eq!(bench.heap.freed.len(), (1 << 16) - 1);
 }
