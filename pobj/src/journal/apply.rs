@@ -12,9 +12,9 @@ use crate::media::Media;
 const PAGE_LEN: usize = 4096;
 const PAGE_WORDS: usize = PAGE_LEN / 8;
 /// Words held at once (64 MiB) and pieces of entries (64 MiB); reached, they are written out early, which is as good as
-/// later.
-const WORDS_MAX: usize = if cfg!(miri) { 1 << 10 } else { 8 << 20 };
-const PIECES_MAX: usize = if cfg!(miri) { 64 } else { 4 << 20 };
+/// later. Unit tests and Miri reach them.
+const WORDS_MAX: usize = if cfg!(any(miri, test)) { 1 << 10 } else { 8 << 20 };
+const PIECES_MAX: usize = if cfg!(any(miri, test)) { 64 } else { 4 << 20 };
 /// A page with more runs is read and written whole.
 const RUNS_MAX: usize = 3;
 /// One write to home is at most this long.
@@ -242,5 +242,79 @@ impl<'m> Applier<'m> {
             self.out.clear();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Would catch a home that is written before it may be, a limit that loses words or their order, and a page that is
+    //! completed with anything but what home holds.
+    use super::*;
+    use crate::media::RamMedia;
+
+    const LEN: u64 = 1 << 20;
+
+    /// A medium full of 0xEE.
+    fn media() -> RamMedia {
+        let media = RamMedia::new(LEN).unwrap();
+        media.grow(LEN).unwrap();
+        media.write(0, &[0xEE; LEN as usize]).unwrap();
+        media
+    }
+
+    /// What has no room is refused while nothing may be written, and taken when it may be.
+    #[test]
+    fn nothing_is_written_before_it_may_be() {
+        let words = [0x55; (WORDS_MAX + 1) * 8];
+        let media = media();
+        let mut applier = Applier::holding(&media);
+        let all = [
+            Entry::Words { offset: 0, words: &[7; 8] },
+            Entry::Zeros { offset: 0x20000, count: LONG_ZEROS },
+            Entry::Words { offset: 4096, words: &words },
+        ];
+        assert_eq!(all.map(|entry| applier.add(entry).unwrap()), [true, false, false]);
+        assert!(media.bytes().iter().all(|byte| *byte == 0xEE));
+        applier.release();
+        assert_eq!(all.map(|entry| applier.add(entry).unwrap()), [true; 3]);
+        applier.write_out().unwrap();
+        let mut expected = vec![0xEE; LEN as usize];
+        expected[..8].fill(7);
+        expected[0x20000..0x20000 + LONG_ZEROS as usize * 8].fill(0);
+        expected[4096..4096 + words.len()].fill(0x55);
+        assert!(media.bytes() == expected);
+    }
+
+    /// Far more small entries than are held at once: of each word the last one stays, and what lies between is untouched.
+    #[test]
+    fn the_last_word_wins_across_the_limits() {
+        let media = media();
+        let mut applier = Applier::new(&media);
+        let mut expected = media.bytes();
+        for number in 0..PIECES_MAX as u64 * 9 {
+            let (offset, words) = (number % 100 * 24, number.to_le_bytes());
+            let entry = match number % 7 {
+                0 => Entry::Zeros { offset, count: 1 },
+                1 => Entry::Zeros { offset, count: 2 },
+                _ => Entry::Words { offset, words: &words },
+            };
+            let bytes = match number % 7 {
+                0 => &[0; 8][..],
+                1 => &[0; 16],
+                _ => &words,
+            };
+            expected[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
+            assert!(applier.add(entry).unwrap());
+        }
+        // A whole page, and one of zeros, need nothing of what was there.
+        for (offset, byte) in [(8192, 3), (12288, 0)] {
+            expected[offset..offset + PAGE_LEN].fill(byte);
+            let (offset, words) = (offset as u64, [byte; PAGE_LEN]);
+            let whole = Entry::Words { offset, words: &words };
+            let zeros = Entry::Zeros { offset, count: PAGE_WORDS as u64 };
+            assert!(applier.add(if byte == 0 { zeros } else { whole }).unwrap());
+        }
+        applier.write_out().unwrap();
+        assert!(media.bytes() == expected);
     }
 }

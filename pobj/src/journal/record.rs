@@ -440,6 +440,11 @@ mod tests {
     fn malformed_entries_are_errors() {
         let past = [head(0, KIND_WORDS, 5), 1];
         assert!(entries(bytemuck::cast_slice(&past)).any(|entry| entry.is_err()));
+        let endless = [head(0, KIND_ZEROS, 0)];
+        assert_eq!(
+            entries(bytemuck::cast_slice(&endless)).collect::<Vec<_>>(),
+            [Err("an entry runs past its record")]
+        );
         let unknown = [head(0, 6, 1), 1];
         assert!(entries(bytemuck::cast_slice(&unknown)).any(|entry| entry.is_err()));
     }
