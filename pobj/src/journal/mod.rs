@@ -24,6 +24,8 @@ mod reserve;
 mod ring;
 mod spill;
 mod state;
+#[cfg(test)]
+mod tests;
 mod undo;
 
 pub(crate) use chain::Chain;

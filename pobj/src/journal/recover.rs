@@ -215,14 +215,15 @@ impl<'m> Scan<'m> {
     /// Notes where a body is outside the ring. Each lies behind the ones before, so together they are no longer than the
     /// file; without this check few small records could have one long body read again and again.
     fn keep_spill(&mut self, range: Range<usize>) -> Result<()> {
+        let (file_len, at) = (self.window.media.len()?, self.window.ring.start + range.start as u64);
         let words = &self.window.from(range.start, range.len())?[..range.len()];
-        let place = spill_place(words);
-        self.spilled = self.spilled.saturating_add(place.map_or(0, |(_, len)| len));
-        if self.spilled > self.window.media.len()? {
+        let SpillPlace { offset, len, .. } = SpillPlace::read(words, file_len, at)?;
+        self.spilled = self.spilled.saturating_add(len);
+        if self.spilled > file_len {
             let what = "the bodies of large transactions are longer than the file";
-            return Err(Error::corrupt(what, self.window.ring.start + range.start as u64));
+            return Err(Error::corrupt(what, at));
         }
-        self.outside.extend(place);
+        self.outside.push((offset, len));
         Ok(())
     }
 
@@ -427,31 +428,32 @@ impl Place {
     }
 }
 
-/// Where a large transaction's body is said to be.
-fn spill_place(words: &[u8]) -> Option<(u64, u64)> {
-    let word = |index: usize| Some(u64::from_le_bytes(words.get(index * 8..index * 8 + 8)?.try_into().ok()?));
-    Some((word(0)?, word(1)?))
+/// Where a large transaction's body is said to be: inside the file.
+struct SpillPlace {
+    offset: u64,
+    len: u64,
+    sum: u64,
+}
+
+impl SpillPlace {
+    /// From the body of the record at `at` that names it.
+    fn read(words: &[u8], file_len: u64, at: u64) -> Result<Self> {
+        let wrong = |what: &str| Error::corrupt(format!("a large transaction's body {what}"), at);
+        let words: [u8; SPILL_WORDS * 8] = words.try_into().map_err(|_| wrong("has no place"))?;
+        let [offset, len, sum] = bytemuck::cast::<_, [u64; SPILL_WORDS]>(words).map(u64::from_le);
+        if len % 8 != 0 || offset.checked_add(len).is_none_or(|end| end > file_len) {
+            return Err(wrong("lies outside the file"));
+        }
+        Ok(Self { offset, len, sum })
+    }
 }
 
 fn read_spill(media: &dyn Media, place: &Place, words: &[u8]) -> Result<Vec<u8>> {
-    let wrong = |what: &str| Error::corrupt(format!("a large transaction's body {what}"), place.ring.start);
-    if words.len() != SPILL_WORDS * 8 {
-        return Err(wrong("has no place"));
-    }
-    let word = |index: usize| {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&words[index * 8..index * 8 + 8]);
-        u64::from_le_bytes(bytes)
-    };
-    let (offset, len) = (word(0), word(1));
-    let file_len = media.len()?;
-    if len % 8 != 0 || offset.checked_add(len).is_none_or(|end| end > file_len) {
-        return Err(wrong("lies outside the file"));
-    }
+    let SpillPlace { offset, len, sum } = SpillPlace::read(words, media.len()?, place.ring.start)?;
     let mut body = vec![0; len as usize];
     media.read(offset, &mut body)?;
-    if checksum(place.pool_id, &body) != word(2) {
-        return Err(wrong("is damaged"));
+    if checksum(place.pool_id, &body) != sum {
+        return Err(Error::corrupt("a large transaction's body is damaged", place.ring.start));
     }
     Ok(body)
 }
