@@ -9,7 +9,7 @@ use std::path::Path;
 
 use pobj::media::{Domain, ImageMode};
 use pobj::{Error, Options, PVec, Persistent, Pool};
-use tests::support::{directory, names_in, quick_directory, small};
+use tests::support::{Chain, directory, names_in, quick_directory, small};
 
 #[derive(Persistent, Default)]
 #[repr(C)]
@@ -96,6 +96,44 @@ fn what_a_kill_leaves_is_rolled_back() {
                 check(&pool, round - 1);
                 assert_eq!(fs::metadata(&crashed).unwrap().len(), pool.stats().len);
             }
+        }
+    }
+}
+
+/// So many small blocks that what a commit says of the allocator's words is too long for the ring: it lies behind the pool
+/// until home has it. Catches a commit that has returned and is lost with it, and a file that keeps it.
+#[test]
+fn a_commit_of_very_many_blocks_is_whole() {
+    let directory = quick_directory();
+    let (path, copy) = (directory.path().join("a.pobj"), directory.path().join("copy.pobj"));
+    let options = |image| small::<Chain>(64 << 20).force_domain(Domain::CacheLine).image(image);
+    let pool = options(ImageMode::InPlace).create(&path).unwrap();
+    let count = 68_000;
+    pool.write(|chain, tx| (0..count).try_for_each(|value| chain.push(tx, value))).unwrap();
+    assert_eq!(pool.stats().journal.spills, 1);
+    // What a kill leaves now.
+    fs::copy(&path, &copy).unwrap();
+    // The next one needs the room in the ring, sooner or later.
+    for value in count..count + 600 {
+        pool.write(|chain, tx| chain.push(tx, value)).unwrap();
+    }
+    assert!(pool.stats().journal.checkpoints > 0);
+    assert_eq!(fs::metadata(&path).unwrap().len(), pool.stats().len, "home has it, so it is cut off");
+    pool.close().unwrap();
+    for (path, count) in [(&copy, count), (&path, count + 600)] {
+        for image in [ImageMode::InPlace, ImageMode::Private] {
+            let opened = directory.path().join("opened.pobj");
+            fs::copy(path, &opened).unwrap();
+            let pool = options(image).open(&opened).unwrap();
+            assert!(pool.read().values().into_iter().rev().eq(0..count));
+            assert_eq!(pool.stats().heap.live_blocks, count + 1);
+            pool.write(|chain, _| {
+                *chain = Chain::default();
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(pool.stats().heap.live_blocks, 1);
+            pool.close().unwrap();
         }
     }
 }

@@ -108,6 +108,57 @@ fn a_change_by_who_logs_nothing_is_found_by_the_next_commit() {
     hit(&pool).unwrap();
 }
 
+/// What lies anywhere in the pool: the allocator's words, the middle of a large object, what nobody uses.
+#[test]
+fn a_change_is_named_by_where_it_is() {
+    let (media, pool) = create(Mode::FileRedo);
+    pool.write(|root, tx| root.items.extend(tx, 0..40_000)).unwrap();
+    pool.close().unwrap();
+    let header = |at: usize| u64::from_le_bytes(media.bytes()[at..at + 8].try_into().unwrap());
+    let (base, metadata) = (header(64), header(0x5000));
+    let options = Pool::<Root<'static>>::options().validation_threads(1).check_unlogged();
+    let pool = options.open_on(Arc::new(media.clone())).unwrap();
+    // A run that nobody has allocated from since the pool was opened.
+    let before = node(&pool.read()).fill;
+    scribble(&node(&pool.read()).fill[2], 5);
+    assert_unlogged(hit(&pool), 1, "byte 16 of values of type unlogged::Node, in a block of 128 bytes");
+    assert_eq!(node(&pool.read()).fill, before);
+    // The last chunk of five, then the first.
+    for at in [39_999, 3] {
+        scribble(&pool.read().items[at], 1 << 40);
+        assert_unlogged(hit(&pool), 1, "in a block of 327680 bytes");
+        assert_eq!(pool.read().items[at], at as u64);
+    }
+    let word = |offset: u64| {
+        // SAFETY: in the image of a pool that is open and that nobody uses meanwhile.
+        unsafe { &*std::ptr::with_exposed_provenance::<u64>((base + offset) as usize) }
+    };
+    // The slot of a chunk that is free.
+    let slot = metadata + 100 * 512 + 64;
+    scribble(word(slot), 1);
+    assert_unlogged(hit(&pool), 1, "the heap's metadata");
+    assert_eq!(*word(slot), 0);
+    // What is nobody's does not count: a free block, what is left of a run, a free chunk.
+    let offset = std::ptr::from_ref(node(&pool.read())).addr() as u64 - base;
+    let chunk = offset / 65_536 * 65_536;
+    let free = [offset + 128 * 9, chunk + 65_528, pool.stats().len - 8];
+    for offset in free {
+        assert_eq!(*word(offset), 0);
+        scribble(word(offset), 6);
+        hit(&pool).unwrap();
+        assert_eq!(*word(offset), 6);
+    }
+    assert_eq!(pool.read().hits, 3);
+    // Nor what a transaction has taken and nothing logged, unless it is no longer zero.
+    let kept = pool.write(|root, tx| {
+        root.items = PVec::with_capacity(tx, 20_000)?;
+        Ok(())
+    });
+    kept.unwrap();
+    pool.close().unwrap();
+    assert_eq!(options.open_on(Arc::new(media)).unwrap().read().hits, 3);
+}
+
 /// New blocks, freed ones, capacity, locks, growth: all that sound code does.
 #[test]
 fn sound_code_is_not_accused() {

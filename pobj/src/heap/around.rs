@@ -49,13 +49,13 @@ impl Heap {
     }
 
     fn around_in_run(&mut self, image: &Image, chunk: u32, within: u32) -> Around {
-        let Some(index) = self.run_index(chunk) else { return Around::Free };
-        if self.runs.get(index).is_some_and(Run::is_unread) {
+        if let Some(index) = self.run_index(chunk)
+            && self.runs.get(index).is_some_and(Run::is_unread)
+        {
             self.read_run(image, index);
         }
-        let (Some(run), Some(slot)) = (self.runs.get(index), self.slot_offset(chunk)) else {
-            return Around::Free;
-        };
+        let around = self.run_at(chunk).zip(self.slot_offset(chunk));
+        let Some((run, slot)) = around else { return Around::Free };
         let (block, len) = (within / run.info().size, u64::from(run.info().size));
         let (word, bit) = (block / 64, block % 64);
         if block >= run.info().count || run.word(word) >> bit & 1 == 0 {

@@ -68,9 +68,7 @@ impl Heap {
             match entry.state() {
                 State::Run => {
                     let run = self.runs.get(entry.number());
-                    let Some((run, slot)) = run.zip(self.slot_offset(chunk as u32)) else {
-                        continue;
-                    };
+                    let Some((run, slot)) = run.zip(self.slot_offset(chunk as u32)) else { continue };
                     let info = run.info();
                     unclaimed.extend((0..info.words).map(|word| {
                         AtomicU64::new(image.load_u64(bitmap_word(slot, word)) & info.valid_bits(word))

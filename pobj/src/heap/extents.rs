@@ -38,11 +38,10 @@ impl Extents {
 
     /// Removes chunks that are all in the set.
     pub(super) fn take(&mut self, start: u32, count: u32) {
-        let Some((extent, extent_count)) = self.containing(start) else {
-            debug_assert!(false, "chunk {start} is not free");
-            return;
-        };
-        debug_assert!(start + count <= extent + extent_count, "chunks beyond the extent");
+        let found = self.containing(start);
+        let is_free = found.is_some_and(|(extent, extent_count)| start + count <= extent + extent_count);
+        debug_assert!(is_free, "{count} chunks from {start} on are not all free");
+        let Some((extent, extent_count)) = found else { return };
         self.total -= u64::from(count);
         self.remove_extent(extent, extent_count);
         if extent < start {

@@ -368,19 +368,15 @@ impl Heap {
 
     /// Offset of a chunk's slot, if its group has metadata.
     fn slot_offset(&self, chunk: u32) -> Option<u64> {
-        match self.groups.get(slots::group_of(chunk) as usize) {
-            Some(&metadata) if metadata != NO_METADATA => Some(self.place.slot_offset(metadata, chunk)),
-            _ => None,
-        }
+        let metadata = *self.groups.get(slots::group_of(chunk) as usize)?;
+        (metadata != NO_METADATA).then(|| self.place.slot_offset(metadata, chunk))
     }
 
     /// Copies the bitmap of an unread run.
     #[cold]
     fn read_run(&mut self, image: &Image, index: u32) {
         let slot = self.runs.get(index).and_then(|run| self.slot_offset(run.chunk));
-        let Some((run, slot)) = self.runs.get_mut(index).zip(slot) else {
-            return;
-        };
+        let Some((run, slot)) = self.runs.get_mut(index).zip(slot) else { return };
         run.read(|word| image.load_u64(bitmap_word(slot, word)));
         if run.used == 0 {
             self.idle.push(run.chunk);

@@ -47,9 +47,7 @@ impl Heap {
     fn count_all(&mut self, image: &Image) {
         let (groups, place) = (&self.groups, &self.place);
         for run in self.runs.iter_mut().filter(|run| !run.counted) {
-            let Some(&metadata) = groups.get(group_of(run.chunk) as usize) else {
-                continue;
-            };
+            let Some(&metadata) = groups.get(group_of(run.chunk) as usize) else { continue };
             let slot = place.slot_offset(metadata, run.chunk);
             let info = run.info();
             let bits = |word| image.load_u64(bitmap_word(slot, word)) & info.valid_bits(word);

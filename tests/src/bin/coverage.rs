@@ -18,6 +18,10 @@ const PLACES: [&str; 4] =
 /// Of a thousand branches.
 const BRANCHES_MIN: u64 = 950;
 
+/// How much the longest suites try, unless the environment says otherwise.
+const SIZES: [(&str, &str); 3] =
+    [("POBJ_DAMAGES", "2000"), ("POBJ_BITS_EVERY", "7"), ("POBJ_LIST", "100000")];
+
 /// The suites whose matter this is: the unit tests, and those that commit, crash, damage, fill and recover.
 const PACKAGES: [&[&str]; 2] = [
     &["-p", "pobj", "--lib"],
@@ -96,6 +100,12 @@ fn measure() -> Result<PathBuf, String> {
         cargo.args(["+nightly", "llvm-cov"]).args(arguments).current_dir(root());
         cargo.env("CARGO_TARGET_DIR", root().join("target/coverage"));
         cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
+        // More of the same covers no more lines.
+        for (name, size) in SIZES {
+            if env::var_os(name).is_none() {
+                cargo.env(name, size);
+            }
+        }
         let status = cargo.status().map_err(|error| format!("cargo llvm-cov: {error}"))?;
         if status.success() { Ok(()) } else { Err(format!("cargo llvm-cov {arguments:?}: {status}")) }
     };

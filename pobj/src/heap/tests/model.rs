@@ -357,3 +357,17 @@ fn what_another_block_has_taken_the_place_of_is_not_released() {
     bench.commit(&mut a);
     bench.check(false);
 }
+
+/// Catches a change whose bytes are not all followed: the lines to write back, in place, are these.
+#[test]
+fn a_change_knows_its_bytes() {
+    let changes = [
+        (Change::Word { offset: 64, value: 1 }, (64, 8)),
+        (Change::Set { offset: 72, mask: 1 }, (72, 8)),
+        (Change::Clear { offset: 80, mask: 1 }, (80, 8)),
+        (Change::Zeros { offset: 4096, count: 8192 }, (4096, 65_536)),
+    ];
+    for (change, range) in changes {
+        assert_eq!(change.range(), range);
+    }
+}
