@@ -194,11 +194,10 @@ impl BlockChecker<'_> {
 
     /// Whether the image says that a block is allocated: it is not changed by claims.
     fn is_allocated(&self, found: &Found<'_>) -> bool {
-        let slot = self.heap.slot_offset(found.chunk as u32);
         // A large object is allocated by being there.
-        found.block.zip(slot).is_none_or(|(block, slot)| {
-            self.image.load_u64(bitmap_word(slot, block / 64)) >> (block % 64) & 1 == 1
-        })
+        let Some(block) = found.block else { return true };
+        let slot = self.heap.slot_offset(found.chunk as u32);
+        slot.is_some_and(|slot| self.image.load_u64(bitmap_word(slot, block / 64)) >> (block % 64) & 1 == 1)
     }
 
     #[cold]
