@@ -185,38 +185,52 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// The first that notices a change, and what it says.
+    /// The first that notices a change, and what it says. What takes little time is tried first.
     fn noticed(&self, place: &Place, change: Change, mode: &str) -> io::Result<Option<(String, String)>> {
-        let efforts = EFFORTS.into_iter().chain((self.size == Size::Long).then_some(MORE));
-        for (round, effort) in efforts.enumerate() {
-            for detector in self.detectors.iter().filter(|detector| detector.is_script() || round == 2) {
-                if detector.is_script()
-                    && effort.every != 0
-                    && !detector.is_small()
-                    && self.size == Size::Quick
-                {
-                    continue;
-                }
-                // What is the same in all modes need not be tried with threads too.
-                if mode.is_empty() && detector.mode.starts_with("share") {
-                    continue;
-                }
-                if detector.concerns(place, mode)
-                    && let Some(found) = detector.notices(self.copy, place, change, effort)?
-                {
+        let [first, more, recoveries] = EFFORTS;
+        let long = (self.size == Size::Long).then_some(Turn::Scripts(MORE));
+        let turns = [
+            Turn::Scripts(first),
+            Turn::Suites { quick: true },
+            Turn::Scripts(more),
+            Turn::Scripts(recoveries),
+            Turn::Suites { quick: false },
+        ];
+        for turn in turns.into_iter().chain(long) {
+            let effort = if let Turn::Scripts(effort) = turn { effort } else { first };
+            for detector in self.detectors.iter().filter(|known| self.has_turn(known, turn, place, mode)) {
+                if let Some(found) = detector.notices(self.copy, place, change, effort)? {
                     return Ok(Some((format!("{} {}", detector.mode, detector.name), found)));
                 }
             }
         }
-        // Some places matter to several threads only, and scripts have one.
-        let others = self.detectors.iter().filter(|other| !other.is_script() && other.mode != mode);
-        for other in others.filter(|other| !mode.is_empty() && other.concerns(place, "")) {
-            if let Some(found) = other.notices(self.copy, place, change, EFFORTS[0])? {
-                return Ok(Some((format!("{} {}", other.mode, other.name), found)));
-            }
-        }
         Ok(None)
     }
+
+    fn has_turn(&self, detector: &Detector, turn: Turn, place: &Place, mode: &str) -> bool {
+        match turn {
+            Turn::Scripts(effort) => {
+                let wanted = effort.every == 0 || detector.is_small() || self.size == Size::Long;
+                detector.is_script() && wanted && detector.concerns(place, mode)
+            }
+            // Of each mode: some places matter to several threads only, and scripts have one. What is the same in all
+            // modes need not be tried with threads too.
+            Turn::Suites { quick } => {
+                let wanted = !mode.is_empty() || !detector.mode.starts_with("share");
+                !detector.is_script()
+                    && detector.is_quick() == quick
+                    && wanted
+                    && detector.concerns(place, "")
+            }
+        }
+    }
+}
+
+/// A part of the detectors.
+#[derive(Clone, Copy)]
+enum Turn {
+    Scripts(Effort),
+    Suites { quick: bool },
 }
 
 fn note_unmet(place: &Place, tally: &mut Tally) {

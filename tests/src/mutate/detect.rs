@@ -17,6 +17,8 @@ const LONGER: u32 = 10;
 const ASLEEP: Duration = Duration::from_secs(30);
 /// That part.
 const ASLEEP_PART: u32 = 100;
+/// Suites that need no more without a change are quick.
+const QUICK: Duration = Duration::from_secs(5);
 /// Suites that flip every bit of something flip each so-manieth.
 const BITS_EVERY: &str = "11";
 
@@ -153,6 +155,12 @@ impl Detector {
     #[must_use]
     pub fn is_script(&self) -> bool {
         self.environment.is_none() && self.program.ends_with("place_child")
+    }
+
+    /// Whether it takes little time.
+    #[must_use]
+    pub fn is_quick(&self) -> bool {
+        self.took <= QUICK
     }
 
     /// Whether recoveries from it can be cut for every change.
