@@ -125,8 +125,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes an extent, and names it in the ring. Neither its length nor its name is durable yet: the sync of the first
-    /// record in it covers both, and before that nothing depends on them.
+    /// Makes an extent, and names it in the ring. Its length is not durable yet: the sync of the first record in it covers
+    /// that, and before it nothing depends on the length.
     fn open_extent(&self, log: &mut UndoLog, last: Option<Extent>, needed: u64) -> Result<Extent> {
         // The checkpoint that gives their space back cuts off everything behind the pool. As long as this transaction
         // runs there are no new ones.
@@ -144,6 +144,8 @@ impl Journal {
         let mut ring = self.lock();
         let position = self.put(&mut ring, Kind::Extent, &[offset, len, nonce])?;
         ring.in_place.undo_start.get_or_insert(position);
+        // Each record of a transaction says of those before it that they are durable.
+        self.fence()?;
         log.extent = Some((extent, 0));
         Ok(extent)
     }

@@ -66,7 +66,7 @@ pub const EDITS: [Edit; 62] = [
     edit(UNDO, "let running = @{ring.in_place.undo_start.unwrap_or(ring.tail)}@", "ring.tail"),
     edit(UNDO, "ring.in_place.dirty.extend(ranges)", "()"),
     edit(UNDO, "@{ring.in_place.undo_start.get_or_insert(position);}@\n                return", ""),
-    edit(UNDO, "@{ring.in_place.undo_start.get_or_insert(position);}@\n        log.extent", ""),
+    edit(UNDO, "@{ring.in_place.undo_start.get_or_insert(position);}@\n        // Each", ""),
     edit(UNDO, "ring.in_place.unapplied = Some(position)", "()"),
     edit(UNDO, "mix(ring.epoch, self.nonce)", "ring.epoch"),
     edit("pool/mod.rs", "self.journal.home_txid()", "u64::MAX"),
