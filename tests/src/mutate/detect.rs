@@ -47,7 +47,7 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 21] = [
+const SUITES: [Suite; 22] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
@@ -62,6 +62,7 @@ const SUITES: [Suite; 21] = [
     suite("bad_bits", &["every_bit_of_the_old_words"], DAMAGE),
     suite("bad_files", &[], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
+    suite("trace_oracle", &["every_store"], DAMAGE),
     suite("stale_records", &[], DAMAGE),
     suite("full_ring", &[], DAMAGE),
     suite("crash_metadata", &[], DAMAGE),
