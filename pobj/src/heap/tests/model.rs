@@ -259,6 +259,7 @@ fn frees_of_what_is_no_block_are_ignored() {
     let mut bench = Bench::new(40, 40);
     let mut r = Reservation::default();
     let (small, large) = (bench.alloc(&mut r, 64, 8).unwrap(), bench.alloc(&mut r, 3 * CHUNK, 8).unwrap());
+    let kept = bench.alloc(&mut r, 1000, 8).unwrap();
     bench.commit(&mut r);
     let metadata = bench.geometry.heap_start;
     let behind = bench.heap.heap_len();
@@ -286,6 +287,7 @@ fn frees_of_what_is_no_block_are_ignored() {
     bench.free(&mut r, small);
     let freed = |bench: &Bench, r: &mut Reservation, offset| bench.heap.frees(r, offset);
     assert!(freed(&bench, &mut r, small) && !freed(&bench, &mut r, large) && !freed(&bench, &mut r, other));
+    assert!(!freed(&bench, &mut r, kept));
     bench.free(&mut r, large);
     assert!(freed(&bench, &mut r, large) && !freed(&bench, &mut r, other));
     // It is asked of starts of blocks; within a large one the answer is the block's.
@@ -294,7 +296,7 @@ fn frees_of_what_is_no_block_are_ignored() {
     }
     bench.commit(&mut r);
     let stats = bench.heap.stats(&bench.image);
-    assert_eq!((stats.live_blocks, stats.large_objects), (1, 0));
+    assert_eq!((stats.live_blocks, stats.large_objects), (2, 0));
     bench.check(false);
 }
 

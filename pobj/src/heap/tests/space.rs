@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::heap::checker::Unreached;
-use crate::layout::visit::Blocks;
+use crate::layout::visit::{Blocks, Invalid};
 
 #[test]
 #[cfg_attr(miri, ignore = "slow, and the heap has no unsafe code")]
@@ -347,6 +347,42 @@ fn the_checker_accepts_each_block_once() {
     assert!(checker.known(base + block, len, 8).is_ok());
     assert!(checker.known(base + freed, 1, 8).is_err());
     assert!(checker.known(base + bench.geometry.heap_start, 1, 8).is_err(), "metadata is no block");
+}
+
+/// What a failed walk says: where the bytes are that the medium does not give, rather than what was made of them; else which
+/// orders differ; else what was found, and its offset.
+#[test]
+#[cfg_attr(miri, ignore = "maps a file")]
+fn a_failed_walk_gives_its_cause() {
+    let geometry = Bench::new(8, 8).geometry;
+    let len = geometry.heap_start + 8 * CHUNK;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(len).unwrap();
+    let image = Image::map_file(&file, Placement::Anywhere, len, geometry.max_len).unwrap();
+    Heap::format(&image, &geometry).unwrap();
+    let heap = Heap::load(&image, &geometry).unwrap();
+    let checker = heap.blocks(&image);
+    let found = || Invalid::new("a wrong thing", image.base() + 4096);
+    assert!(
+        matches!(checker.cause(found()), Error::Corrupt { what, offset: 4096, .. } if what == "a wrong thing")
+    );
+    let orders = Invalid::other_order("up".to_owned(), "down".to_owned(), image.base());
+    let cause = checker.cause(orders);
+    assert!(
+        matches!(&cause, Error::OrderMismatch { found, expected } if found == "up" && expected == "down")
+    );
+    // The end of the file goes, and with it what a page there would be read from.
+    let end = len - CHUNK;
+    file.set_len(end).unwrap();
+    assert!(checker.show(image.base() + geometry.heap_start, 64).is_ok());
+    let Err(shown) = checker.show(image.base() + end + 64, 64) else {
+        return println!("skipped: this kernel does not say what it cannot read");
+    };
+    assert!(shown.what.contains("does not give"), "{shown}");
+    let cause = checker.cause(found());
+    assert!(matches!(cause, Error::Unreadable { offset, .. } if offset == end), "{cause:?}");
+    // Told once.
+    assert!(matches!(checker.cause(found()), Error::Corrupt { .. }));
 }
 
 #[test]
