@@ -100,6 +100,8 @@ fn measure() -> Result<PathBuf, String> {
         cargo.args(["+nightly", "llvm-cov"]).args(arguments).current_dir(root());
         cargo.env("CARGO_TARGET_DIR", root().join("target/coverage"));
         cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
+        // What the suites try here is a small part of what they have kept evidence of.
+        cargo.env_remove("POBJ_EVIDENCE");
         // More of the same covers no more lines.
         for (name, size) in SIZES {
             if env::var_os(name).is_none() {
@@ -216,6 +218,11 @@ fn judge(
                 continue;
             }
             let line = lines.get(number - 1).copied().unwrap_or_default().trim();
+            if line.chars().all(|char| ")]};?".contains(char)) {
+                // The end of a condition that never fails: a branch, and counted there.
+                found.lines -= 1;
+                continue;
+            }
             if names.has(path, line) {
                 found.named += 1;
             } else {
@@ -257,11 +264,11 @@ mod tests {
     /// Would catch a line that is not run and passes, a name that hides nothing, and own tests that are counted.
     #[test]
     fn lines_must_run_or_be_named() {
-        let lcov = "SF:/r/pobj/src/heap/a.rs\nDA:1,3\nDA:2,0\nDA:3,0\nDA:9,0\nBRDA:1,0,0,1\nBRDA:1,0,1,-\nend_of_record\n\
+        let lcov = "SF:/r/pobj/src/heap/a.rs\nDA:1,3\nDA:2,0\nDA:3,0\nDA:4,0\nDA:10,0\nBRDA:1,0,0,1\nBRDA:1,0,1,-\nend_of_record\n\
                     SF:/r/pobj/src/kv/b.rs\nDA:1,0\nend_of_record\n";
         let files = parse(lcov, Path::new("/r"));
         assert_eq!(files.len(), 1);
-        let text = "run();\nlost();\nimpossible();\n#[cfg(test)]\nfn of_tests() {\n}\n#[cfg(test)]\nmod tests {\n    never();\n}\n";
+        let text = "run();\nlost();\nimpossible();\n}\n#[cfg(test)]\nfn of_tests() {\n}\n#[cfg(test)]\nmod tests {\n    never();\n}\n";
         let names =
             "# why\npobj/src/heap/a.rs | impossible | it cannot be\npobj/src/heap/a.rs | run() | it was\n";
         let found = judge(&files, Names::parse(names).unwrap(), |_| Ok(text.to_owned())).unwrap();
