@@ -266,7 +266,9 @@ impl<'m> Scan<'m> {
         Ok(())
     }
 
-    /// Flushes what the scan has read: a process that was killed may have left it in the caches, stored and not fenced.
+    /// Makes durable what the scan has read: a process that was killed may have left it in the caches, stored and not fenced.
+    /// A sync that reaches the kernel has done so already. Where the domain was forced there may be none that knows of the
+    /// caches.
     fn flush_all(&self) -> Result<()> {
         let (media, len) = (self.window.media, self.window.ring_len() as u64);
         let ring = |from: u64, end: u64| media.flush(self.window.ring.start + from, end - from);
@@ -274,7 +276,8 @@ impl<'m> Scan<'m> {
         ring(from, end.min(len))?;
         ring(0, end.saturating_sub(len))?;
         RING_STATE_SLOTS.into_iter().try_for_each(|slot| media.flush(slot, BLOCK))?;
-        self.outside.iter().try_for_each(|(offset, len)| media.flush(*offset, *len))
+        self.outside.iter().try_for_each(|(offset, len)| media.flush(*offset, *len))?;
+        media.sync()
     }
 
     /// Gives `sink` the old words of the transaction that has not ended, the newest first.
@@ -483,7 +486,6 @@ pub(crate) fn recover_into_home(media: &dyn Media, place: &Place, epoch: u64) ->
     refuse_home_ahead(media, &scan)?;
     if !was_clean && media.domain().is_memory() {
         scan.flush_all()?;
-        media.sync()?;
     }
     let replayed = scan.txid - state.txid;
     if replayed > 0 || !scan.undo.is_empty() {
