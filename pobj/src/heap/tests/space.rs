@@ -306,6 +306,13 @@ fn the_checker_accepts_each_block_once() {
     let checker = bench.heap.blocks(&bench.image);
     assert_eq!(checker.unreached(), Unreached { blocks: stats.live_blocks, bytes: stats.live_bytes });
     let base = bench.image.base();
+    // The blocks themselves, whatever their sizes.
+    let mut expected: Vec<u64> = blocks.iter().map(|(block, _)| base + block).collect();
+    expected.retain(|addr| *addr != base + freed);
+    expected.sort_unstable();
+    let mut unreached: Vec<u64> = checker.unreached_addrs().collect();
+    unreached.sort_unstable();
+    assert_eq!(unreached, expected);
     let claimed = std::sync::atomic::AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
