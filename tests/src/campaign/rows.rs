@@ -64,7 +64,7 @@ pub const ROWS: [Row; 14] = [
         name: "R3",
         title: "Random images of long work",
         what: "Long random scripts, some from several threads; at their crash points random states are made, opened, compared with the model, audited for blocks that are left over, and used. Found would be what no short script reaches.",
-        ci: &[Run::of("cargo run --release -p tests --bin explore -- r3 --seconds 260")],
+        ci: &[Run::of("cargo run --release -p tests --bin explore -- r3 --seconds 300")],
         long: &[Run::of(
             "cargo run --release -p tests --bin explore -- r3 --seconds 14400 --images 100000000",
         )],
