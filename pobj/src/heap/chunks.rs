@@ -203,7 +203,8 @@ impl Heap {
             }
         }
         debug_assert!(needed > present, "what fits is taken");
-        if needed > u64::from(self.place.chunks_max) {
+        // Were there room after all, asking for less than there is would not end.
+        if needed > u64::from(self.place.chunks_max) || needed <= present {
             return AllocError::Full { requested };
         }
         let length = present * CHUNK;
