@@ -109,25 +109,31 @@ fn held(name: &'static str) -> (Box<Hook>, Receiver<()>, Sender<Result<()>>) {
     (Box::new(hook), is_reached, end)
 }
 
+/// One commit, then a checkpoint that is held up at the sync of home, before the head moves, and another one that waits for
+/// it; how both end when that sync ends so.
+fn two_checkpoints(domain: Domain, sync: Result<()>) -> (Scene, [Result<()>; 2]) {
+    let (hook, reached, end) = held("sync");
+    let scene = scene(domain, ImageMode::Private, RING_LEN, hook);
+    let before = counts_here();
+    let txid = scene.append(1, Durability::Immediate);
+    scene.journal.wait_durable(txid, before).unwrap();
+    let ended = thread::scope(|scope| {
+        let first = scope.spawn(|| scene.journal.checkpoint());
+        reached.recv().unwrap();
+        let second = scope.spawn(|| scene.journal.checkpoint());
+        scene.until_somebody_waits();
+        assert!(!second.is_finished() && scene.journal.home_txid() == 0);
+        end.send(sync).unwrap();
+        [first, second].map(|checkpoint| checkpoint.join().unwrap())
+    });
+    (scene, ended)
+}
+
 #[test]
 fn a_second_checkpoint_waits_for_the_first() {
     for domain in [Domain::Page, Domain::CacheLine] {
-        // The sync of home, before the head moves.
-        let (hook, reached, end) = held("sync");
-        let scene = scene(domain, ImageMode::Private, RING_LEN, hook);
-        let before = counts_here();
-        let txid = scene.append(1, Durability::Immediate);
-        scene.journal.wait_durable(txid, before).unwrap();
-        thread::scope(|scope| {
-            let first = scope.spawn(|| scene.journal.checkpoint());
-            reached.recv().unwrap();
-            let second = scope.spawn(|| scene.journal.checkpoint());
-            scene.until_somebody_waits();
-            assert!(!second.is_finished() && scene.journal.home_txid() == 0);
-            end.send(Ok(())).unwrap();
-            first.join().unwrap().unwrap();
-            second.join().unwrap().unwrap();
-        });
+        let (scene, ended) = two_checkpoints(domain, Ok(()));
+        ended.into_iter().for_each(|checkpoint| checkpoint.unwrap());
         assert_eq!((scene.journal.home_txid(), scene.journal.counts().checkpoints), (1, 1), "{domain}");
     }
 }
@@ -136,20 +142,9 @@ fn a_second_checkpoint_waits_for_the_first() {
 #[test]
 fn a_failed_checkpoint_fails_whoever_waits_for_it() {
     for domain in [Domain::Page, Domain::CacheLine] {
-        let (hook, reached, end) = held("sync");
-        let scene = scene(domain, ImageMode::Private, RING_LEN, hook);
-        let before = counts_here();
-        let txid = scene.append(1, Durability::Immediate);
-        scene.journal.wait_durable(txid, before).unwrap();
-        thread::scope(|scope| {
-            let first = scope.spawn(|| scene.journal.checkpoint());
-            reached.recv().unwrap();
-            let second = scope.spawn(|| scene.journal.checkpoint());
-            scene.until_somebody_waits();
-            end.send(Err(broken())).unwrap();
-            assert!(is_broken(&first.join().unwrap().unwrap_err()));
-            assert!(matches!(second.join().unwrap(), Err(Error::Poisoned)));
-        });
+        let (scene, [first, second]) = two_checkpoints(domain, Err(broken()));
+        assert!(is_broken(&first.unwrap_err()));
+        assert!(matches!(second, Err(Error::Poisoned)));
         assert!(matches!(scene.journal.close(), Err(Error::Poisoned)));
         assert_eq!(scene.recover(scene.memory.bytes()), (1, 1), "{domain}");
     }
