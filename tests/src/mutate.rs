@@ -15,7 +15,7 @@ mod places;
 pub use copy::Copy;
 pub use detect::{Detector, Effort, applies, detectors, modes, suites};
 pub use edits::{EDITS, Edit};
-pub use harmless::{HARMLESS, Harmless};
+pub use harmless::{HARMLESS, Harmless, stale};
 pub use places::{find, uncovered};
 pub use pobj::media::sim::place::Change;
 

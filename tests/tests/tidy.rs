@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tests::mutate;
+
 /// The floors of `pobj/src`, lowest first. A module imports from lower floors and its own only.
 const FLOORS: [&str; 11] = [
     "ground",
@@ -177,4 +179,12 @@ fn sources_are_ascii() {
         }
     }
     report(&complaints);
+}
+
+/// Else the campaign would stop, or leave something out, when somebody runs it next.
+#[test]
+fn the_places_of_the_mutation_campaign_are_those_of_the_sources() {
+    let sources = root().join("pobj/src");
+    let places = mutate::find(&sources);
+    report(&[mutate::uncovered(&sources, &places), mutate::stale(&places)].concat());
 }

@@ -97,7 +97,7 @@ fn main() -> io::Result<ExitCode> {
     });
     done?.into_iter().for_each(|part| tally.add(part));
     if only.is_empty() {
-        tally.missed.extend(stale(&places));
+        tally.missed.extend(mutate::stale(&places));
     }
     let violations = tally.missed.len() as u64;
     tally.missed.iter().for_each(|missed| println!("MISSED {missed}"));
@@ -111,18 +111,6 @@ fn main() -> io::Result<ExitCode> {
         .note("mutants count once for each mode; the list is printed by the command")
         .tell(begun.elapsed());
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Explanations of what is not there.
-fn stale(places: &[Place]) -> Vec<String> {
-    let used = |known: &&mutate::Harmless| {
-        let is_there = |place: &Place| {
-            place.file == known.file && place.function == known.function && place.code.starts_with(known.code)
-        };
-        places.iter().any(is_there)
-    };
-    let unused = HARMLESS.iter().filter(|known| !used(known));
-    unused.map(|known| format!("explained and not there: {} {}", known.file, known.code)).collect()
 }
 
 impl Trial<'_> {

@@ -43,7 +43,7 @@ pub const EDITS: [Edit; 62] = [
     edit(RECOVER, "header.kind != Kind::Undo", "false"),
     edit(RECOVER, "scan.undo.clear()", "()"),
     edit(RECOVER, "scan.refuse_lost_records()?", "()"),
-    edit(RECOVER, "checksum(place.pool_id, &body) != word(2)", "false"),
+    edit(RECOVER, "checksum(place.pool_id, &body) != sum", "false"),
     edit(RECOVER, "u64::from_le_bytes(word) > scan.txid", "false"),
     edit(RECOVER, "state.epoch = epoch", "()"),
     edit(RECOVER, "@{home.add(Entry::Words { offset: HOME_TXID, words: &scan.txid.to_le_bytes() })?;}@", ""),

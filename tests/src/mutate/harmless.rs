@@ -21,15 +21,24 @@ pub struct Harmless {
 }
 
 impl Harmless {
+    fn is_at(&self, place: &Place) -> bool {
+        self.file == place.file && self.function == place.function && place.code.starts_with(self.code)
+    }
+
     /// Whether this is about that change.
     #[must_use]
     pub fn covers(&self, place: &Place, change: Change, mode: &str) -> bool {
-        self.file == place.file
-            && self.function == place.function
-            && place.code.starts_with(self.code)
+        self.is_at(place)
             && self.changes.contains(&change)
             && (self.modes.is_empty() || self.modes.contains(&mode))
     }
+}
+
+/// Explanations of what is not there.
+#[must_use]
+pub fn stale(places: &[Place]) -> Vec<String> {
+    let unused = HARMLESS.iter().filter(|known| !places.iter().any(|place| known.is_at(place)));
+    unused.map(|known| format!("explained and not there: {} {}", known.file, known.code)).collect()
 }
 
 const fn test(file: &'static str, function: &'static str, code: &'static str, why: &'static str) -> Harmless {
