@@ -470,14 +470,18 @@ fn refuse_home_ahead(media: &dyn Media, scan: &Scan<'_>) -> Result<()> {
     Ok(())
 }
 
+/// After a kill (not a power cut) what is read may lie only in the page cache. Home must not run ahead of the records, and
+/// the newer slot must be durable before the older one is written over.
+fn settle_kill(media: &dyn Media) -> Result<()> {
+    media.sync()
+}
+
 /// Brings home up to date and starts a new epoch. Durable when it returns.
 pub(crate) fn recover_into_home(media: &dyn Media, place: &Place, epoch: u64) -> Result<Recovered> {
     let mut state = RingState::load(media, place.pool_id, place.ring.end - place.ring.start)?;
     let was_clean = state.clean == 1;
     if !was_clean {
-        // After a kill (not a power cut) what is read here may lie only in the page cache. Home must not run ahead of the
-        // records, and the newer slot must be durable before the older one is written over.
-        media.sync()?;
+        settle_kill(media)?;
     }
     let applier = Applier::holding(media);
     let shown = media.domain().is_memory().then(HashSet::new);

@@ -56,7 +56,7 @@ impl Copy {
         Ok(())
     }
 
-    /// Builds these suites and the programs of their package, and gives the executables by name.
+    /// Builds these suites, the programs of their package and pobj's unit tests, and gives the executables by name.
     ///
     /// # Errors
     ///
@@ -64,7 +64,19 @@ impl Copy {
     pub fn build(&self, suites: &[&str]) -> io::Result<HashMap<String, PathBuf>> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root).stderr(Stdio::inherit());
-        cargo.args(["test", "--release", "--no-run", "-q", "-p", "tests", "--message-format", "json"]);
+        cargo.args([
+            "test",
+            "--release",
+            "--no-run",
+            "-q",
+            "-p",
+            "tests",
+            "-p",
+            "pobj",
+            "--lib",
+            "--message-format",
+            "json",
+        ]);
         cargo.args(suites.iter().flat_map(|suite| ["--test", suite]));
         cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_PROFILE_RELEASE_DEBUG", "0");
         // Built more often than it is run for long.

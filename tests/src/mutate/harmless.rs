@@ -50,7 +50,7 @@ const SYNCED: &str = "the sync before has the kernel write back what a killed pr
                       domain that was forced, where no kernel may know of them, and the simulator has no such medium";
 
 /// All of them.
-pub const HARMLESS: [Harmless; 12] = [
+pub const HARMLESS: [Harmless; 13] = [
     test(
         "journal/record.rs",
         "seed",
@@ -111,6 +111,14 @@ pub const HARMLESS: [Harmless; 12] = [
         why: SYNCED,
     },
     test("journal/recover.rs", "recover_into_home", "scan.flush_all()", SYNCED),
+    Harmless {
+        file: "journal/recover.rs",
+        function: "settle_kill",
+        code: "media.sync()",
+        changes: &[Change::Early],
+        modes: &[],
+        why: "it is the first thing that a process does to the file: there is no write before it to change places with",
+    },
     Harmless {
         file: "journal/direct.rs",
         function: "apply_records",

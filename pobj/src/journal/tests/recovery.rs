@@ -169,6 +169,20 @@ fn bodies_outside_the_ring_are_looked_at_before_they_are_read() {
     }
 }
 
+/// Home says which transaction it holds, after a recovery too, or a lost state of the ring would roll it back unseen.
+#[test]
+fn a_journal_that_has_lost_what_home_holds_is_refused() {
+    for domain in [Domain::Page, Domain::CacheLine] {
+        let home = bench().home;
+        let forger = Forger::new(domain, RING_LEN).put(Kind::Body, 1, &word(home, 7));
+        assert_eq!(recover_into_home(&forger.memory, &forger.place, 9).unwrap().replayed, 1);
+        assert_eq!(forger.words(2), [7, OLD]);
+        format_state(&forger.memory, POOL, EPOCH).unwrap();
+        forger.memory.write(forger.place.ring.start, &[0; 4096]).unwrap();
+        forger.assert_refused("its journal has lost");
+    }
+}
+
 #[test]
 fn entries_that_make_no_sense_are_refused() {
     let home = bench().home;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock, fstat, fsync, ftruncate};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
@@ -60,6 +60,22 @@ struct Ring {
     len: u64,
     /// `None` where the file cannot be mapped shared.
     mapping: OnceLock<Option<MmapRaw>>,
+    /// Something was stored there since the last sync.
+    stored: AtomicBool,
+}
+
+impl Ring {
+    /// Takes what was stored out of the page tables; the page cache has it. A sync would do so page by page, and
+    /// interrupt all other processors for each of them, which costs them more than the sync itself. Best effort.
+    fn let_go(&self) {
+        if let Some(Some(mapping)) = self.mapping.get()
+            && self.stored.swap(false, Ordering::Relaxed)
+        {
+            // SAFETY: of a shared mapping of a file nothing is lost: whoever comes there next, at the same time too, gets
+            // the same page of the page cache.
+            let _ = unsafe { mapping.unchecked_advise(UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 impl FileMedia {
@@ -122,7 +138,7 @@ impl FileMedia {
         Ok(())
     }
 
-    /// The place for `len` bytes at `offset` in the shared mapping, if there is one.
+    /// The place for `len` bytes at `offset` in the shared mapping, if there is one. They are about to be stored.
     fn ring_place(&self, offset: u64, len: usize) -> Option<*mut u8> {
         let ring = self.ring.get()?;
         let start = offset.checked_sub(ring.offset)?;
@@ -136,8 +152,10 @@ impl FileMedia {
             }
             MmapOptions::new().offset(ring.offset).len(ring.len as usize).map_raw(&self.file).ok()
         });
+        let mapping = mapping.as_ref()?;
+        ring.stored.store(true, Ordering::Relaxed);
         // The test above keeps start + len within the mapping.
-        Some(mapping.as_ref()?.as_mut_ptr().wrapping_add(start as usize))
+        Some(mapping.as_mut_ptr().wrapping_add(start as usize))
     }
 
     /// Appends zeros up to `len` where space cannot be allocated otherwise.
@@ -227,7 +245,12 @@ impl Media for FileMedia {
     }
 
     fn prepare_ring(&self, offset: u64, len: u64) -> Result<()> {
-        let ring = self.ring.get_or_init(|| Ring { offset, len, mapping: OnceLock::new() });
+        let ring = self.ring.get_or_init(|| Ring {
+            offset,
+            len,
+            mapping: OnceLock::new(),
+            stored: AtomicBool::new(false),
+        });
         if (ring.offset, ring.len) != (offset, len) {
             return Err(self.failed("move the ring of an open pool", Errno::INVAL));
         }
@@ -237,6 +260,7 @@ impl Media for FileMedia {
     fn sync(&self) -> Result<()> {
         self.check_writable()?;
         counts::wrote_durably();
+        self.ring.get().into_iter().for_each(Ring::let_go);
         // Not repeated after EINTR: a sync that failed once proves nothing when it succeeds later (M5).
         fdatasync(&self.file).map_err(|e| self.failed("sync the pool file", e))
     }

@@ -198,6 +198,27 @@ fn every_way_of_writing_is_read_back() {
     assert!(media.read(MIB - 2, &mut [0; 3]).is_err());
 }
 
+/// A sync takes the ring's pages out of the page tables; nobody may notice.
+#[test]
+fn what_is_stored_while_others_sync_is_there() {
+    const LEN: u64 = 256 * 1024;
+    let scratch = Scratch::new();
+    let media = scratch.published("a.pobj", MIB);
+    media.prepare_ring(0, LEN).unwrap();
+    for round in 1..=20u64 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..20).for_each(|_| media.sync().unwrap()));
+            (0..LEN)
+                .step_by(8)
+                .for_each(|at| media.write_ordered(at, &(round << 32 | at).to_le_bytes()).unwrap());
+        });
+        let bytes = std::fs::read(scratch.path("a.pobj")).unwrap();
+        for (number, word) in bytes[..LEN as usize].as_chunks::<8>().0.iter().enumerate() {
+            assert_eq!(u64::from_le_bytes(*word), round << 32 | number as u64 * 8);
+        }
+    }
+}
+
 #[test]
 fn growth_allocates_zeros_and_punching_gives_space_back() {
     let scratch = Scratch::new();
