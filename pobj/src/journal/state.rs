@@ -138,4 +138,16 @@ mod tests {
             assert_eq!(RingState::load(&media, 5, 1 << 16).is_ok(), number == 0, "edit {number}");
         }
     }
+
+    /// Whoever stores next would write over the only whole one.
+    #[test]
+    fn a_state_in_the_other_slot_is_none() {
+        let media = RamMedia::new(1 << 20).unwrap();
+        media.grow(1 << 20).unwrap();
+        let mut state = RingState::new(3, 64, 9);
+        state.checksum = state.sum(5);
+        let other = RING_STATE_SLOTS.into_iter().find(|slot| *slot != state.slot_offset()).unwrap();
+        media.write(other, bytes_of(&state)).unwrap();
+        assert!(RingState::load(&media, 5, 1 << 16).is_err());
+    }
 }

@@ -1,14 +1,16 @@
 //! The campaign of mutations: see `tests::mutate`.
 //!
 //! `mutate` tries each change until something notices it; those that are known to be harmless it leaves out. `mutate long`
-//! tries harder, and these too. `mutate list` only lists the places. More words limit it to places whose line contains
-//! one of them.
+//! tries harder, and these too. `mutate list` only lists the places. `mutate after FILE` reads what an earlier run has
+//! printed, one that was stopped or has missed something, and does not try again what it caught. More words limit it to
+//! places whose line contains one of them.
 
-use std::io;
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use std::{fs, io};
 
 use tests::evidence::Evidence;
 use tests::mutate::{self, Change, Copy, Detector, Effort, HARMLESS, Kind, Place};
@@ -29,6 +31,8 @@ enum Size {
 struct Tally {
     mutants: u64,
     caught: u64,
+    /// Of these, by an earlier run.
+    before: u64,
     explained: u64,
     /// Places that matter in no mode in which they are come by.
     idle: u64,
@@ -39,6 +43,7 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.mutants += other.mutants;
         self.caught += other.caught;
+        self.before += other.before;
         self.explained += other.explained;
         self.idle += other.idle;
         self.missed.extend(other.missed);
@@ -51,13 +56,58 @@ struct Trial<'a> {
     copy: &'a Copy,
     detectors: &'a [Detector],
     size: Size,
+    before: &'a Before,
+}
+
+/// What an earlier run has caught: how often each change of a piece of code. Lines may have moved since.
+#[derive(Default)]
+struct Before {
+    caught: HashMap<String, usize>,
+    /// How many places there are of the same piece.
+    places: HashMap<String, usize>,
+}
+
+impl Before {
+    fn read(text: &str, places: &[Place]) -> Self {
+        let mut before = Self::default();
+        for place in places {
+            *before.places.entry(without_line(&place.to_string())).or_default() += 1;
+        }
+        for line in text.lines() {
+            let parts: Vec<&str> = line.splitn(4, " | ").collect();
+            let [place, change, label, found] = parts.as_slice() else { continue };
+            if *found != "MISSED" && !found.starts_with("explained") {
+                *before.caught.entry(key(place, change, label)).or_default() += 1;
+            }
+        }
+        before
+    }
+
+    /// Whether it was caught wherever the same piece stands.
+    fn has(&self, place: &Place, change: Change, label: &str) -> bool {
+        let place = place.to_string();
+        let caught = self.caught.get(&key(&place, &format!("{change:?}"), label));
+        caught.is_some_and(|caught| Some(caught) >= self.places.get(&without_line(&place)))
+    }
+}
+
+fn key(place: &str, change: &str, label: &str) -> String {
+    [&without_line(place), change, label].join(" | ")
+}
+
+/// `file:line function: code`, the line left out.
+fn without_line(place: &str) -> String {
+    let (file, rest) = place.split_once(':').unwrap_or((place, ""));
+    [file, rest.trim_start_matches(|char: char| char.is_ascii_digit())].concat()
 }
 
 fn main() -> io::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let is_word = |word: &str| words.iter().any(|known| known == word);
-    let only: Vec<&str> =
-        words.iter().map(String::as_str).filter(|word| !["list", "long"].contains(word)).collect();
+    let earlier = words.iter().skip_while(|word| *word != "after").nth(1);
+    let is_place =
+        |word: &&str| !["list", "long", "after"].contains(word) && earlier.is_none_or(|file| file != word);
+    let only: Vec<&str> = words.iter().map(String::as_str).filter(is_place).collect();
     let wanted = |place: &Place| {
         let line = place.to_string();
         only.is_empty() || only.iter().any(|word| line.contains(word))
@@ -82,7 +132,11 @@ fn main() -> io::Result<ExitCode> {
     tally.missed.extend(forgotten.iter().map(|line| format!("looks like a place and is in no list: {line}")));
     let chosen = Mutex::new(places.iter().filter(|place| wanted(place)));
     let next = || chosen.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let trial = Trial { copy: &copy, detectors: &detectors, size };
+    let before = match earlier {
+        Some(file) => Before::read(&fs::read_to_string(file)?, &places),
+        None => Before::default(),
+    };
+    let trial = Trial { copy: &copy, detectors: &detectors, size, before: &before };
     let work = || -> io::Result<Tally> {
         let mut tally = Tally::default();
         while let Some(place) = next() {
@@ -105,6 +159,7 @@ fn main() -> io::Result<ExitCode> {
         .with("places", places.len() as u64)
         .with("mutants", tally.mutants)
         .with("caught", tally.caught)
+        .with("of these by an earlier run", tally.before)
         .with("explained", tally.explained)
         .with("places that only other media need", tally.idle)
         .violations(violations)
@@ -148,6 +203,11 @@ impl Trial<'_> {
         if let (Some(known), Size::Quick) = (known, self.size) {
             tally.explained += 1;
             println!("{place} | {change:?} | {label} | explained: {}", known.why);
+            return Ok(());
+        }
+        if known.is_none() && self.before.has(place, change, label) {
+            tally.caught += 1;
+            tally.before += 1;
             return Ok(());
         }
         match (self.noticed(place, change, mode)?, known) {

@@ -61,7 +61,7 @@ const SUITES: [Suite; 23] = [
     suite("bad_bits", &["every_bit_of_the_journal_after_a_crash"], DAMAGE),
     suite("bad_bits", &["every_bit_of_the_old_words"], DAMAGE),
     suite("bad_files", &[], DAMAGE),
-    suite(UNITS, &["journal::tests::"], DAMAGE),
+    suite(UNITS, &["journal::"], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
     suite("trace_oracle", &["every_store"], DAMAGE),
     suite("stale_records", &[], DAMAGE),

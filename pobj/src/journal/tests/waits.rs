@@ -465,3 +465,40 @@ fn what_is_too_long_in_place_lies_behind_the_pool() {
     assert_eq!(scene.memory.len().unwrap(), kept, "home has it");
     assert_eq!(scene.recover(scene.memory.bytes()), (0, 0x7878_7878_7878_7878));
 }
+
+/// In place the head stays behind what a kill would need: a commit record whose words are not stored yet, and where the
+/// running transaction's old words begin, in the ring or outside.
+#[test]
+fn a_checkpoint_in_place_leaves_what_recovery_needs() {
+    let long = RING_LEN as usize / 4 / 8;
+    for old in [1, long] {
+        let scene = scene(Domain::CacheLine, ImageMode::InPlace, RING_LEN, quiet());
+        let (journal, start, kept) = (&scene.journal, scene.geometry.heap_start, scene.geometry.max_len);
+        let txid = journal.commit_undo(&body(&scene, 1, 0x11), kept).unwrap();
+        journal.checkpoint().unwrap();
+        assert_eq!(scene.recover(scene.memory.bytes()), (1, 0x11), "the record is still there");
+        scene.memory.write(start, &[0x11; 8]).unwrap();
+        journal.applied([(start, 8)].into_iter());
+        journal.wait_durable(txid, counts_here()).unwrap();
+        let mut log = UndoLog::default();
+        journal.log_undo(&mut log, start, &vec![0x22; old]).unwrap();
+        scene.memory.write(start, &[0x33; 8]).unwrap();
+        journal.checkpoint().unwrap();
+        assert_eq!(scene.recover(scene.memory.bytes()), (0, 0x22), "{old} old words are still there");
+        journal.end_undo(&mut log, kept);
+    }
+}
+
+/// In place as elsewhere: a commit whose fence has failed is not reported as made.
+#[test]
+fn a_commit_in_place_whose_fence_fails_says_so() {
+    let fences = AtomicU64::new(0);
+    let hook = move |what: &'static str, _: u64| match what {
+        "fence" if fences.fetch_add(1, Ordering::Relaxed) == 1 => Err(broken()),
+        _ => Ok(()),
+    };
+    let scene = scene(Domain::CacheLine, ImageMode::InPlace, RING_LEN, Box::new(hook));
+    let txid = scene.journal.commit_undo(&body(&scene, 1, 1), scene.geometry.max_len).unwrap();
+    assert!(scene.journal.wait_durable(txid, counts_here()).is_err_and(|error| is_broken(&error)));
+    assert!(matches!(scene.journal.check_poison(), Err(Error::Poisoned)));
+}
