@@ -412,6 +412,41 @@ fn long_entries_survive_every_cut() {
     }
 }
 
+/// An append that moves the limit while another's durable write is under way, where no block has to be written for that.
+/// Catches a header that says that what is in flight is durable.
+#[test]
+fn the_limit_moves_beside_an_append_in_flight() {
+    let media = SimMedia::with_domain(1 << 20, Domain::Page).unwrap();
+    let log = options(8).create_on(Arc::new(media.clone()), CAPACITY).unwrap();
+    let [long, first, second] = [(1, 20_000), (3, 60), (4, 9000)].map(|(step, len)| entry(step, 0, len));
+    let models: [Entries; 5] =
+        [vec![], vec![long], vec![], vec![first.clone()], vec![first.clone(), second.clone()]];
+    media.mark(0);
+    let act = |step: usize, act: &dyn Fn() -> pobj::Result<()>| {
+        media.mark(mark(1, step));
+        act().unwrap();
+        media.mark(mark(3, step));
+    };
+    act(1, &|| log.append(&models[1][0]).map(drop));
+    act(2, &|| log.rewind());
+    let append = |step, entry: &[u8]| act(step, &|| log.append(entry).map(drop));
+    // The one before moves the limit for the first of the two.
+    let (operation, number) = (Operation::WriteDurable, media.count(Operation::WriteDurable) + 1);
+    media.plant(Fault::Slow { operation, number });
+    std::thread::scope(|scope| {
+        scope.spawn(|| append(3, &first));
+        let begun = Instant::now();
+        while media.count(operation) <= number {
+            assert!(begun.elapsed().as_secs() < 20, "the other thread does nothing");
+            std::thread::yield_now();
+        }
+        append(4, &second);
+    });
+    log.close().unwrap();
+    let report = Checker::new(&media, &models, SAMPLES, 3).check(&media.trace(), Bounds::default(), 0);
+    assert!(report.violations.is_empty(), "{}", report.violations.join("\n"));
+}
+
 #[test]
 fn mixed_work_survives_every_cut() {
     for domain in domains() {

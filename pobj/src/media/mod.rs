@@ -169,7 +169,8 @@ pub trait Media: Send + Sync + std::fmt::Debug {
     /// Allocates the space of a range that may hold holes, contents unchanged.
     fn allocate(&self, offset: u64, len: u64) -> Result<()>;
 
-    /// Makes a pool that was made under a temporary name visible under its own. Durable when it returns.
+    /// Makes a pool that was made under a temporary name durable, as [`sync`](Self::sync) does, and visible under its own
+    /// name. That is durable, too, when it returns.
     fn publish(&self) -> Result<()>;
 
     /// Maps the first `len` bytes at `placement` inside a reservation of `max_len` bytes: privately, or in place where

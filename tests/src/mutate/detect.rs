@@ -35,8 +35,12 @@ struct Suite {
 /// Scripts whose recoveries are few.
 const SMALL: [&str; 4] = ["first commit", "allocate and free", "allocate and free, Eventual", "mixed"];
 
-const CUTS: &[&str] =
-    &["small_entries_survive_every_cut", "mixed_work_survives_every_cut", "long_entries_survive_every_cut"];
+const CUTS: &[&str] = &[
+    "small_entries_survive_every_cut",
+    "mixed_work_survives_every_cut",
+    "long_entries_survive_every_cut",
+    "the_limit_moves_beside_an_append_in_flight",
+];
 
 const fn log(domain: &'static str, mode: &'static str) -> Suite {
     Suite { name: "crash_log", tests: CUTS, environment: Some(("POBJ_LOG_DOMAIN", domain)), mode }
@@ -61,7 +65,7 @@ const SUITES: [Suite; 23] = [
     suite("bad_bits", &["every_bit_of_the_journal_after_a_crash"], DAMAGE),
     suite("bad_bits", &["every_bit_of_the_old_words"], DAMAGE),
     suite("bad_files", &[], DAMAGE),
-    suite(UNITS, &["journal::"], DAMAGE),
+    suite(UNITS, &["journal::", "log::", "media::"], DAMAGE),
     suite("unsafe_shutdown", &[], DAMAGE),
     suite("trace_oracle", &["every_store"], DAMAGE),
     suite("stale_records", &[], DAMAGE),

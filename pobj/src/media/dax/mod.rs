@@ -277,3 +277,31 @@ impl Media for DaxMedia {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Would catch a sync or a new name that leaves out what the processor still holds, or the file's own changes. What
+    //! has reached persistent memory no test can see here; what was asked for can be counted.
+    use super::*;
+    use crate::media::{MediaCounts, counts_here};
+
+    #[test]
+    fn syncs_and_names_fence_and_reach_the_file_once_for_each_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = FileMedia::create(directory.path().join("a.pobj")).unwrap();
+        let media = DaxMedia::new(file, Domain::CacheLine, false);
+        let asked = |act: &dyn Fn(&DaxMedia)| {
+            let before = counts_here();
+            act(&media);
+            let MediaCounts { fences, durable_writes, .. } = counts_here() - before;
+            (fences, durable_writes)
+        };
+        media.grow(1 << 20).unwrap();
+        assert_eq!(asked(&|media| media.publish().unwrap()).0, 1);
+        assert_eq!(asked(&|media| media.sync().unwrap()), (1, 1));
+        assert_eq!(asked(&|media| media.sync().unwrap()), (1, 0));
+        media.stretch(2 << 20).unwrap();
+        assert_eq!(asked(&|media| media.sync().unwrap()), (1, 1));
+        assert_eq!(asked(&|media| media.fence().unwrap()), (1, 0));
+    }
+}
