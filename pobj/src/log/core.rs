@@ -269,7 +269,7 @@ impl Core {
         self.check_usable()?;
         let mut ends = self.quiet()?;
         if ends.header.limit != ends.end.offset {
-            let header = Header { tail: ends.durable, limit: ends.end.offset, ..ends.header };
+            let header = Header { tail: ends.end, limit: ends.end.offset, ..ends.header };
             ends.header = header.store(&*self.media).inspect_err(|_| self.poison())?;
         }
         Ok(())
