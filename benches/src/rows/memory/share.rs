@@ -1,11 +1,14 @@
 //! Transactions that share a pool: what a second thread adds.
 
+use std::hint::black_box;
 use std::time::Instant;
 
 use pobj::media::{Domain, ImageMode};
 use pobj::{PMutex, Persistent, Pool};
 
 use crate::Result;
+use crate::bare::RING_LEN;
+use crate::bare_memory::BareMemory;
 use crate::bench::Bench;
 use crate::fill::memory_pool;
 use crate::report::{Budget, Row};
@@ -33,8 +36,9 @@ const LARGE_RING_LEN: u64 = 1 << 30;
 
 /// Rate of transactions of one 8-byte change under a lock of the thread's own, two threads at once. Limit: one thread's
 /// rate, measured in turn with it: once with the checkpoints that follow from the commits, which are a third thread's
-/// work, and once on a ring so large that there are none. Also one thread's cost for each, against that of having the pool
-/// alone.
+/// work, and once on a ring so large that there are none. The bare rows say what a second thread adds on this machine to work
+/// that shares nothing: a line past the cache and a fence, and numbers that never leave the processor. Also one thread's
+/// cost for each transaction, against that of having the pool alone.
 ///
 /// # Errors
 ///
@@ -50,6 +54,17 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let apart = Pairs::measure(rounds, || rate(&large, THREADS, commits), || rate(&large, 1, commits))?;
     drop(large);
     std::fs::remove_file(&path)?;
+    let lanes =
+        (0..THREADS).map(|lane| BareMemory::new(&bench.memory(&format!("share-bare-{lane}")), RING_LEN));
+    let mut lanes = lanes.collect::<Result<Vec<_>>>()?;
+    let mut fenced = |threads| bare_rate(&mut lanes[..threads], commits, |lane| lane.write_lines(1, 7));
+    let mut bare = Pairs::default();
+    let mut computed = Pairs::default();
+    for _ in 0..rounds {
+        bare.push(fenced(THREADS)?, fenced(1)?);
+        let rate = |threads| bare_rate(&mut vec![1; threads], commits, |number| *number = numbers(*number));
+        computed.push(rate(THREADS)?, rate(1)?);
+    }
     let cost = Pairs::measure(
         rounds,
         || Ok(1e9 / rate(&pool, 1, commits)?),
@@ -69,6 +84,8 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
             .row("memory: share, 2 threads against 1, locks of their own", "commits/s")
             .budget(Budget::RatioAtLeast(1.6)),
         apart.row("- the same without checkpoints", "commits/s"),
+        bare.row("- bare: a line and a fence, 2 threads against 1", "lines/s"),
+        computed.row("- bare: computing, 2 threads against 1", "turns/s"),
         cost.row("- share against write, one thread", "ns"),
     ])
 }
@@ -94,4 +111,27 @@ fn rate(pool: &Pool<Lanes<'static>>, threads: usize, commits: usize) -> Result<f
         Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
     })?;
     Ok((threads * commits) as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Some hundred steps of a generator of random numbers: nothing but the processor is needed.
+fn numbers(seed: u64) -> u64 {
+    black_box((0..200).fold(seed, |x: u64, _| {
+        let x = x ^ (x << 13);
+        let x = x ^ (x >> 7);
+        x ^ (x << 17)
+    }))
+}
+
+/// Turns in a second of as many threads as there are lanes, which share nothing.
+fn bare_rate<T: Send>(lanes: &mut [T], turns: usize, turn: impl Fn(&mut T) + Sync) -> Result<f64> {
+    let count = lanes.len() * turns;
+    let turn = &turn;
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            lanes.iter_mut().map(|lane| scope.spawn(move || (0..turns).for_each(|_| turn(lane)))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join())
+    })
+    .map_err(|_| "a thread panicked")?;
+    Ok(count as f64 / start.elapsed().as_secs_f64())
 }
