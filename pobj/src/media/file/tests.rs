@@ -210,11 +210,11 @@ fn what_is_stored_while_others_sync_is_there() {
             scope.spawn(|| (0..20).for_each(|_| media.sync().unwrap()));
             (0..LEN)
                 .step_by(8)
-                .for_each(|at| media.write_ordered(at, &(round << 32 | at).to_le_bytes()).unwrap());
+                .for_each(|at| media.write_ordered(at, &((round << 32) | at).to_le_bytes()).unwrap());
         });
         let bytes = std::fs::read(scratch.path("a.pobj")).unwrap();
         for (number, word) in bytes[..LEN as usize].as_chunks::<8>().0.iter().enumerate() {
-            assert_eq!(u64::from_le_bytes(*word), round << 32 | number as u64 * 8);
+            assert_eq!(u64::from_le_bytes(*word), (round << 32) | (number as u64 * 8));
         }
     }
 }
