@@ -7,10 +7,11 @@
 
 use std::fs;
 
-use pobj::Error;
+use pobj::media::{Domain, ImageMode};
+use pobj::{Error, PVec};
 use tests::support::counting::{Counting, assert_modest};
 use tests::support::zoo::{Fate, HEADERS, Patient, Place, options};
-use tests::support::{Random, number, seed};
+use tests::support::{Random, number, seed, small};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -50,6 +51,25 @@ fn a_file_cut_anywhere_is_refused() {
         }
         patient.finish("cuts");
         assert_modest();
+    }
+}
+
+/// In place the file itself is the memory: catches a look at what was cut off, which is a signal.
+#[test]
+fn a_pool_in_place_that_was_cut_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cut.pobj");
+    let options = || small::<PVec<u64>>(64 << 20).force_domain(Domain::CacheLine).image(ImageMode::InPlace);
+    let pool = options().create(&path).unwrap();
+    pool.write(|words, tx| words.extend(tx, 0..100_000)).unwrap();
+    pool.close().unwrap();
+    let whole = fs::metadata(&path).unwrap().len();
+    for cut in [1, 4096, 65_536, 300_000] {
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(whole - cut).unwrap();
+        match options().open(&path) {
+            Err(Error::Corrupt { .. }) => {}
+            other => panic!("{cut} bytes shorter: {other:?}"),
+        }
     }
 }
 
