@@ -51,7 +51,7 @@ const fn suite(name: &'static str, tests: &'static [&'static str], mode: &'stati
 }
 
 /// Suites beside the scripts. Those of damage count for tests of what is read only.
-const SUITES: [Suite; 23] = [
+const SUITES: [Suite; 24] = [
     log("Page", "log, file"),
     log("CacheLine", "log, lines"),
     log("Byte", "log, bytes"),
@@ -71,6 +71,7 @@ const SUITES: [Suite; 23] = [
     suite("stale_records", &[], DAMAGE),
     suite("full_ring", &[], DAMAGE),
     suite("crash_metadata", &[], DAMAGE),
+    suite("crash_unchanged", &[], DAMAGE),
     suite("crash_threads", &["a_commit", "a_checkpoint", "a_sync"], DAMAGE),
     suite("crash_threads", &["commits_of_both_kinds", "group_commits"], DAMAGE),
     suite("system_calls", &[], DAMAGE),
@@ -306,21 +307,24 @@ fn processors(process: &str, fields: [usize; 2]) -> io::Result<Duration> {
     ticks.map(|ticks| TICK * ticks).ok_or_else(|| io::Error::other("/proc says nothing of a process"))
 }
 
-/// The ways to use a pool or a log in which a place is come by. What scripts come by is left to them.
+/// The ways to use a pool or a log in which a place is come by. What scripts come by is left to them. Empty, for whichever,
+/// where only what takes damage or threads comes by.
 #[must_use]
 pub fn modes(place: &Place, detectors: &[Detector]) -> BTreeSet<String> {
     let of = |scripts: bool| {
         let all = detectors.iter().filter(|known| known.mode != DAMAGE && known.is_script() == scripts);
         all.filter(|known| known.concerns(place, "")).map(|known| known.mode.clone()).collect()
     };
-    let scripts: BTreeSet<String> = of(true);
-    if scripts.is_empty() { of(false) } else { scripts }
+    let whichever =
+        || detectors.iter().filter(|known| known.concerns(place, "")).map(|_| String::new()).collect();
+    let found: [BTreeSet<String>; 2] = [of(true), of(false)];
+    found.into_iter().find(|modes| !modes.is_empty()).unwrap_or_else(whichever)
 }
 
 /// Whether a change can make a difference at all in this way to use a pool or a log.
 #[must_use]
 pub fn applies(kind: Kind, change: Change, mode: &str) -> bool {
-    let lines = mode.contains("Line") || mode.contains("lines") || mode.ends_with("in place");
+    let lines = mode.is_empty() || ["Line", "lines", "in place"].iter().any(|part| mode.contains(part));
     match (kind, change) {
         // Where caches are persistent, and on a file, nothing is flushed.
         (Kind::Flush, _) | (_, Change::Unflushed) => lines,

@@ -1,0 +1,73 @@
+//! A transaction in place that changes words and changes them back commits nothing. Its lines may have reached the medium
+//! with the words in between, and its old words are given up with the next commit. Catches a next commit that does not
+//! write those lines back first.
+
+use std::sync::Arc;
+
+use pobj::media::sim::SimMedia;
+use pobj::{Options, PVec, Persistent, Pool};
+use tests::crash::Mode;
+
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Root<'p> {
+    first: PVec<'p, u64>,
+    second: PVec<'p, u64>,
+}
+
+const LEN_MAX: u64 = 1 << 20;
+
+fn options(mode: Mode) -> Options<Root<'static>> {
+    Pool::<Root>::options()
+        .image(mode.image())
+        .force_domain(mode.domain())
+        .ring_size(64 << 10)
+        .size(64 << 10)
+        .max_size(LEN_MAX)
+        .validation_threads(1)
+}
+
+#[test]
+fn words_that_changed_and_changed_back_stay_as_they_were() {
+    for mode in [Mode::LineUndo, Mode::ByteUndo] {
+        let media = SimMedia::with_domain(LEN_MAX, mode.domain()).unwrap();
+        let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
+        pool.write(|root, tx| {
+            root.first.extend(tx, [5; 8])?;
+            root.second.extend(tx, [5; 64])
+        })
+        .unwrap();
+        pool.checkpoint().unwrap();
+        pool.write(|root, tx| {
+            root.first.iter_mut(tx).for_each(|word| *word = 6);
+            // Its old words are written, and with that the medium has seen those of the first.
+            root.second.iter_mut(tx).for_each(|word| *word = 5);
+            root.first.iter_mut(tx).for_each(|word| *word = 5);
+            Ok::<(), pobj::Error>(())
+        })
+        .unwrap();
+        let before = media.trace().events().len();
+        pool.write(|root, tx| {
+            root.second.iter_mut(tx).for_each(|word| *word = 7);
+            Ok::<(), pobj::Error>(())
+        })
+        .unwrap();
+        let trace = media.trace();
+        drop(pool);
+        let (mut cuts, mut states) = (trace.cuts(), 0);
+        while let Some(point) = cuts.next() {
+            if point.index() < before {
+                continue;
+            }
+            for choice in point.choices(64, 7) {
+                states += 1;
+                let pool = options(mode).open_on(Arc::new(media.with_bytes(point.build(&choice)))).unwrap();
+                let root = pool.read();
+                assert_eq!(root.first[..], [5; 8], "{mode:?}, cut {}", point.index());
+                let second = root.second[0];
+                assert!((second == 5 || second == 7) && root.second.iter().all(|word| *word == second));
+            }
+        }
+        assert!(states > 10, "{states} states");
+    }
+}
