@@ -25,7 +25,7 @@ use crate::kv::{Contender, Records, Store, bytes_on_media};
 use crate::kv_pobj;
 use crate::peer::{pmemkv, stores};
 use crate::report::{Budget, Row};
-use crate::timing::{Pairs, median, nanos};
+use crate::timing::{Pairs, median, nanos, turns_per_second};
 
 const RECORDS: usize = 1_000_000;
 /// Seconds after which a store is not asked to fill another file.
@@ -255,18 +255,9 @@ struct Turns {
 impl Turns {
     /// Puts in a second, of so many threads with so many puts each.
     fn rate(&self, records: &Records, threads: usize, puts: usize) -> Result<f64> {
-        let run = || {
-            (0..puts).try_for_each(|_| records.put(&*self.store, self.done.fetch_add(1, Ordering::Relaxed)))
-        };
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-            for worker in workers {
-                worker.join().map_err(|_| "a putting thread panicked")??;
-            }
-            Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
-        })?;
-        Ok((threads * puts) as f64 / start.elapsed().as_secs_f64())
+        turns_per_second(&mut vec![(); threads], puts, |()| {
+            records.put(&*self.store, self.done.fetch_add(1, Ordering::Relaxed))
+        })
     }
 }
 

@@ -28,6 +28,29 @@ pub fn nanos<T>(run: impl FnOnce() -> Result<T>) -> Result<f64> {
     Ok(nanos)
 }
 
+/// Turns in a second of as many threads as there are lanes, all at once; each takes so many turns with its own lane.
+///
+/// # Errors
+///
+/// Those of a turn.
+pub fn turns_per_second<T: Send>(
+    lanes: &mut [T],
+    turns: usize,
+    turn: impl Fn(&mut T) -> Result<()> + Sync,
+) -> Result<f64> {
+    let count = lanes.len() * turns;
+    let turn = &turn;
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = lanes
+            .iter_mut()
+            .map(|lane| scope.spawn(move || (0..turns).try_for_each(|_| turn(lane))))
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a thread panicked")?)
+    })?;
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
 /// Two things measured in turn.
 #[derive(Clone, Debug, Default)]
 pub struct Pairs {

@@ -1,13 +1,11 @@
 //! Group commit: what several committers gain from sharing durable writes.
 
-use std::time::Instant;
-
 use pobj::Pool;
 
 use crate::Result;
 use crate::bench::Bench;
 use crate::report::{Budget, Row};
-use crate::timing::Pairs;
+use crate::timing::{Pairs, turns_per_second};
 use crate::types::{Counter, increment};
 
 const THREADS: usize = 4;
@@ -44,14 +42,5 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 fn rate(pool: &Pool<Counter>, threads: usize, commits: usize) -> Result<f64> {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| (0..commits).try_for_each(|_| increment(pool)))).collect();
-        for worker in workers {
-            worker.join().map_err(|_| "a committing thread panicked")??;
-        }
-        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
-    })?;
-    Ok((threads * commits) as f64 / start.elapsed().as_secs_f64())
+    turns_per_second(&mut vec![(); threads], commits, |()| Ok(increment(pool)?))
 }

@@ -12,7 +12,7 @@ use crate::bare_memory::BareMemory;
 use crate::bench::Bench;
 use crate::fill::memory_pool;
 use crate::report::{Budget, Row};
-use crate::timing::Pairs;
+use crate::timing::{Pairs, turns_per_second};
 
 const THREADS: usize = 2;
 
@@ -54,17 +54,25 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let apart = Pairs::measure(rounds, || rate(&large, THREADS, commits), || rate(&large, 1, commits))?;
     drop(large);
     std::fs::remove_file(&path)?;
-    let lanes =
-        (0..THREADS).map(|lane| BareMemory::new(&bench.memory(&format!("share-bare-{lane}")), RING_LEN));
-    let mut lanes = lanes.collect::<Result<Vec<_>>>()?;
-    let mut fenced = |threads| bare_rate(&mut lanes[..threads], commits, |lane| lane.write_lines(1, 7));
-    let mut bare = Pairs::default();
-    let mut computed = Pairs::default();
-    for _ in 0..rounds {
-        bare.push(fenced(THREADS)?, fenced(1)?);
-        let rate = |threads| bare_rate(&mut vec![1; threads], commits, |number| *number = numbers(*number));
-        computed.push(rate(THREADS)?, rate(1)?);
-    }
+    let lanes = |threads: usize| {
+        let lane = |lane| BareMemory::new(&bench.memory(&format!("share-bare-{threads}-{lane}")), RING_LEN);
+        (0..threads).map(lane).collect::<Result<Vec<_>>>()
+    };
+    let fenced = |lanes: &mut [BareMemory]| {
+        turns_per_second(lanes, commits, |lane| {
+            lane.write_lines(1, 7);
+            Ok(())
+        })
+    };
+    let (mut two, mut one) = (lanes(THREADS)?, lanes(1)?);
+    let bare = Pairs::measure(rounds, || fenced(&mut two), || fenced(&mut one))?;
+    let computed = |threads| {
+        turns_per_second(&mut vec![1; threads], commits, |number| {
+            *number = numbers(*number);
+            Ok(())
+        })
+    };
+    let computed = Pairs::measure(rounds, || computed(THREADS), || computed(1))?;
     let cost = Pairs::measure(
         rounds,
         || Ok(1e9 / rate(&pool, 1, commits)?),
@@ -91,26 +99,14 @@ pub fn rows(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 fn rate(pool: &Pool<Lanes<'static>>, threads: usize, commits: usize) -> Result<f64> {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|lane| {
-                scope.spawn(move || {
-                    (0..commits).try_for_each(|_| {
-                        pool.share(|lanes, tx| {
-                            *lanes.lanes[lane].count.lock(tx)? += 1;
-                            Ok(())
-                        })
-                    })
-                })
-            })
-            .collect();
-        for worker in workers {
-            worker.join().map_err(|_| "a committing thread panicked")??;
-        }
-        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
-    })?;
-    Ok((threads * commits) as f64 / start.elapsed().as_secs_f64())
+    let mut lanes: Vec<usize> = (0..threads).collect();
+    turns_per_second(&mut lanes, commits, |lane| {
+        pool.share(|lanes, tx| {
+            *lanes.lanes[*lane].count.lock(tx)? += 1;
+            Ok(())
+        })?;
+        Ok(())
+    })
 }
 
 /// Some hundred steps of a generator of random numbers: nothing but the processor is needed.
@@ -120,18 +116,4 @@ fn numbers(seed: u64) -> u64 {
         let x = x ^ (x >> 7);
         x ^ (x << 17)
     }))
-}
-
-/// Turns in a second of as many threads as there are lanes, which share nothing.
-fn bare_rate<T: Send>(lanes: &mut [T], turns: usize, turn: impl Fn(&mut T) + Sync) -> Result<f64> {
-    let count = lanes.len() * turns;
-    let turn = &turn;
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            lanes.iter_mut().map(|lane| scope.spawn(move || (0..turns).for_each(|_| turn(lane)))).collect();
-        workers.into_iter().try_for_each(|worker| worker.join())
-    })
-    .map_err(|_| "a thread panicked")?;
-    Ok(count as f64 / start.elapsed().as_secs_f64())
 }
