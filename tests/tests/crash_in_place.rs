@@ -1,12 +1,15 @@
-//! A transaction in place that changes words and changes them back commits nothing. Its lines may have reached the medium
-//! with the words in between, and its old words are given up with the next commit. Catches a next commit that does not
-//! write those lines back first.
+//! Transactions in place that log little. One that changes words and changes them back commits nothing: its lines may have
+//! reached the medium with the words in between, and its old words are given up with the next commit. Catches a next
+//! commit that does not write those lines back first. One that only takes new memory logs no old words: its commit is the
+//! first record that depends on space that was made ready. Catches a length that is not durable by then.
 
 use std::sync::Arc;
 
+use pobj::media::Media;
 use pobj::media::sim::SimMedia;
-use pobj::{Options, PVec, Persistent, Pool};
+use pobj::{Options, PVec, Persistent, Tx};
 use tests::crash::Mode;
+use tests::support::small;
 
 #[derive(Persistent, Default)]
 #[repr(C)]
@@ -18,13 +21,7 @@ struct Root<'p> {
 const LEN_MAX: u64 = 1 << 20;
 
 fn options(mode: Mode) -> Options<Root<'static>> {
-    Pool::<Root>::options()
-        .image(mode.image())
-        .force_domain(mode.domain())
-        .ring_size(64 << 10)
-        .size(64 << 10)
-        .max_size(LEN_MAX)
-        .validation_threads(1)
+    small(LEN_MAX).image(mode.image()).force_domain(mode.domain())
 }
 
 #[test]
@@ -69,5 +66,37 @@ fn words_that_changed_and_changed_back_stay_as_they_were() {
             }
         }
         assert!(states > 10, "{states} states");
+    }
+}
+
+#[test]
+fn space_that_was_made_ready_is_there_after_a_transaction_that_only_takes_it() {
+    for mode in [Mode::LineUndo, Mode::ByteUndo] {
+        let media = SimMedia::with_domain(LEN_MAX, mode.domain()).unwrap();
+        let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
+        pool.checkpoint().unwrap();
+        let len = media.len().unwrap();
+        pool.grow_ahead().unwrap();
+        let ready = media.len().unwrap();
+        assert!(ready > len);
+        let before = media.trace().events().len();
+        let leak = |_: &mut Root<'_>, tx: &Tx<'_>| {
+            std::mem::forget(PVec::<u64>::with_capacity(tx, (ready - len) as usize / 8)?);
+            Ok::<(), pobj::Error>(())
+        };
+        pool.write(leak).unwrap();
+        let (trace, blocks) = (media.trace(), pool.stats().heap.live_blocks);
+        drop(pool);
+        let (mut cuts, mut found) = (trace.cuts(), [0, 0]);
+        while let Some(point) = cuts.next() {
+            if point.index() < before {
+                continue;
+            }
+            for choice in point.choices(64, 7) {
+                let pool = options(mode).open_on(Arc::new(media.with_bytes(point.build(&choice)))).unwrap();
+                found[usize::from(pool.stats().heap.live_blocks == blocks)] += 1;
+            }
+        }
+        assert!(found.iter().all(|count| *count > 0), "{mode:?}: {found:?}");
     }
 }

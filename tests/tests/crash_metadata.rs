@@ -1,11 +1,12 @@
 //! A pool so full that the heap puts the metadata of its last chunks where blocks were before. Catches zeros of a
-//! checkpoint that a power cut takes back: then the old blocks are read as metadata.
+//! checkpoint that a power cut takes back: then the old blocks are read as metadata. And long zeros of a program's own.
 
 use std::sync::Arc;
 
-use pobj::Options;
 use pobj::media::sim::SimMedia;
+use pobj::{Options, PVec, Persistent};
 use tests::crash::Mode;
+use tests::support::small;
 use tests::workload::{Model, Op, Root};
 
 /// Chunks of 64 KiB, and those that one chunk of metadata describes.
@@ -58,4 +59,40 @@ fn metadata_survives(mode: Mode) {
 #[test]
 fn metadata_where_blocks_were_survives() {
     [Mode::FileRedo, Mode::LineRedo, Mode::ByteRedo].into_iter().for_each(metadata_survives);
+}
+
+#[derive(Persistent, Default)]
+#[repr(C)]
+struct Words<'p> {
+    words: PVec<'p, u64>,
+}
+
+#[test]
+fn long_zeros_survive() {
+    for mode in [Mode::FileRedo, Mode::LineRedo, Mode::ByteRedo] {
+        let media = SimMedia::with_domain(1 << 20, mode.domain()).unwrap();
+        let options = || small::<Words>(1 << 20).image(mode.image()).force_domain(mode.domain());
+        let pool = options().create_on(Arc::new(media.clone()), |_| Ok(Words::default())).unwrap();
+        pool.write(|root, tx| root.words.extend(tx, 1..1 + 2 * CHUNK / 8)).unwrap();
+        pool.checkpoint().unwrap();
+        pool.write(|root, tx| {
+            root.words.iter_mut(tx).for_each(|word| *word = 0);
+            Ok::<(), pobj::Error>(())
+        })
+        .unwrap();
+        pool.checkpoint().unwrap();
+        let trace = media.trace();
+        drop(pool);
+        let mut cuts = trace.cuts();
+        while let Some(point) = cuts.next() {
+            if point.index() < trace.events().len() {
+                continue;
+            }
+            for choice in point.choices(8, 7) {
+                let media = media.with_bytes(point.build(&choice));
+                let pool = options().open_on(Arc::new(media)).unwrap();
+                assert!(pool.read().words.iter().all(|word| *word == 0), "{mode:?}");
+            }
+        }
+    }
 }

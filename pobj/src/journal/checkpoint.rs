@@ -104,9 +104,10 @@ impl Journal {
 
     /// Gives the space of the bodies outside the ring back, if home has them now.
     pub(super) fn cut_spills(&self, spills: &[Spill], outcome: &Result<()>) {
-        if let (Ok(()), Some(spill)) = (outcome, spills.first()) {
-            // Failing only leaves the file longer than it needs to be; open cuts it.
-            let _ = self.media.truncate(spill.restore_len);
+        if let (Ok(()), Some(spill)) = (outcome, spills.first())
+            && self.media.truncate(spill.restore_len).is_err()
+        {
+            self.lock().uncut = Some(spill.restore_len);
         }
     }
 

@@ -92,6 +92,8 @@ pub(super) struct Ring {
     pub(super) mirror: Vec<u8>,
     pub(super) marks: VecDeque<Mark>,
     pub(super) spills: VecDeque<Spill>,
+    /// Where the file is to end: space behind the pool could not be given back, and its bytes are not zero.
+    pub(super) uncut: Option<u64>,
     pub(super) state: RingState,
     pub(super) tail: u64,
     pub(super) last_txid: u64,
@@ -174,6 +176,7 @@ impl Journal {
             mirror: if mode == Mode::File { vec![0; len as usize] } else { Vec::new() },
             marks: VecDeque::new(),
             spills: VecDeque::new(),
+            uncut: None,
             tail: state.head,
             last_txid: state.txid,
             durable_txid: state.txid,

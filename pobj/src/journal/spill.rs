@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::Durability;
 use super::record::Kind;
-use super::ring::{Journal, count};
+use super::ring::{Journal, Ring, count};
 use crate::ground::checksum::checksum;
 use crate::ground::error::Result;
 use crate::layout::geometry::BLOCK;
@@ -66,14 +66,26 @@ impl Journal {
     /// none is put there.
     pub(crate) fn alone_with_length(&self) -> Option<MutexGuard<'_, ()>> {
         let alone = self.lock_length();
-        self.lock().spills.is_empty().then_some(alone)
+        let ring = self.lock();
+        (ring.spills.is_empty() && ring.uncut.is_none()).then_some(alone)
     }
 
-    /// Returns when no body waits behind the pool's bytes, so that the file may grow.
+    /// Returns when no body waits behind the pool's bytes, so that the file may grow, and none was left there.
     pub(crate) fn settle_spills(&self) -> Result<()> {
         while !self.lock().spills.is_empty() {
             self.checkpoint()?;
         }
+        let mut ring = self.lock();
+        if let Some(len) = ring.uncut {
+            self.media.truncate(len)?;
+            ring.uncut = None;
+        }
         Ok(())
+    }
+
+    /// Gives back what lies behind `len` bytes. A failure leaves the file longer, until somebody needs the space or open
+    /// cuts it.
+    pub(super) fn cut(&self, ring: &mut Ring, len: u64) {
+        ring.uncut = self.media.truncate(len).is_err().then_some(len);
     }
 }

@@ -139,7 +139,7 @@ impl Journal {
         let extent = Extent { offset, len, nonce };
         let made = self.media.stretch(offset).and_then(|()| self.media.grow(offset + len));
         made.inspect_err(|_| {
-            let _ = self.media.truncate(before);
+            self.cut(&mut self.lock(), before);
         })?;
         let mut ring = self.lock();
         let position = self.put(&mut ring, Kind::Extent, &[offset, len, nonce])?;
@@ -227,8 +227,7 @@ impl Journal {
         ring.in_place.undo_start = None;
         // Where the commit record's body lies behind the extents, they go with it.
         if extent.is_some() && ring.spills.is_empty() {
-            // A failure leaves the file longer, and open cuts it.
-            let _ = self.media.truncate(kept_len);
+            self.cut(&mut ring, kept_len);
         }
     }
 
@@ -278,7 +277,8 @@ impl Journal {
         ring.in_place.owed.clear();
         count(&self.counters.checkpoints, 1);
         if let Some(spill) = ring.spills.front().filter(|spill| spill.txid <= txid) {
-            let _ = self.media.truncate(spill.restore_len);
+            let len = spill.restore_len;
+            self.cut(ring, len);
         }
         ring.spills.retain(|spill| spill.txid > txid);
         Ok(true)

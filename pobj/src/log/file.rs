@@ -179,3 +179,35 @@ impl Core {
         Ok(written.max(limit))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Would catch an append that a kill loses after it has returned, because what is before it is still on its way.
+    use std::thread;
+
+    use super::super::Log;
+    use super::super::header::Header;
+    use super::*;
+    use crate::media::hooked::{Hooked, held};
+    use crate::media::{Domain, RamMedia};
+
+    #[test]
+    fn what_is_appended_beside_a_durable_write_survives_a_kill() {
+        let header = Header::new(42, 1 << 20, 8);
+        let memory = RamMedia::new(header.file_len()).unwrap().with_domain(Domain::Page);
+        drop(Core::create(Arc::new(memory.clone()), header, Durability::Immediate).unwrap());
+        let (hook, reached, end) = held("write_durable", AREA);
+        let media = Hooked { memory: memory.clone(), hook };
+        let log = Log { core: Core::open(Arc::new(media), Durability::Immediate).unwrap() };
+        let killed = thread::scope(|scope| {
+            scope.spawn(|| log.append(b"on its way").unwrap());
+            reached.recv().unwrap();
+            log.with(Durability::Eventual).append(b"returned").unwrap();
+            let killed = memory.bytes();
+            end.send(Ok(())).unwrap();
+            killed
+        });
+        let opened = Core::open(Arc::new(memory.with_bytes(killed)), Durability::Immediate).unwrap();
+        assert_eq!(opened.lock().end.entries, 2);
+    }
+}

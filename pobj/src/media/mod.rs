@@ -19,6 +19,8 @@ mod detect;
 mod file;
 mod fork;
 mod handoff;
+#[cfg(test)]
+pub(crate) mod hooked;
 mod image;
 mod images;
 pub(crate) mod mapping;

@@ -267,9 +267,9 @@ impl PoolBody {
         if self.ready_len() >= new_len {
             // It was about to be, and this waited for it.
         } else if self.media.len()? >= new_len {
-            // A large transaction in place has bytes of its own behind the pool's largest length.
+            // A large transaction in place has bytes of its own behind the pool's largest length, which is durable with
+            // the first of them.
             self.media.allocate(len, new_len - len)?;
-            self.journal.sync_medium()?;
         } else {
             self.media.grow(new_len)?;
             // The new length is durable before a record can depend on it (J9).

@@ -71,7 +71,7 @@ const SUITES: [Suite; 24] = [
     suite("stale_records", &[], DAMAGE),
     suite("full_ring", &[], DAMAGE),
     suite("crash_metadata", &[], DAMAGE),
-    suite("crash_unchanged", &[], DAMAGE),
+    suite("crash_in_place", &[], DAMAGE),
     suite("crash_threads", &["a_commit", "a_checkpoint", "a_sync"], DAMAGE),
     suite("crash_threads", &["commits_of_both_kinds", "group_commits"], DAMAGE),
     suite("system_calls", &[], DAMAGE),

@@ -2,9 +2,8 @@
 //! durable, one that waits for ever where a write has failed, records that a kill loses although a later one was
 //! acknowledged, a checkpoint that is made twice or not at all.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -92,27 +91,10 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Holds up the first operation of a name, until it is told how that is to end.
-fn held(name: &'static str) -> (Box<Hook>, Receiver<()>, Sender<Result<()>>) {
-    let (reached, is_reached) = channel();
-    let (end, ends) = channel();
-    let ends = Mutex::new(ends);
-    let met = AtomicBool::new(false);
-    let hook = move |what: &'static str, _: u64| {
-        if what == name && !met.swap(true, Ordering::Relaxed) {
-            reached.send(()).unwrap();
-            // A test that has failed does not come back to it.
-            return ends.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
-        }
-        Ok(())
-    };
-    (Box::new(hook), is_reached, end)
-}
-
 /// One commit, then a checkpoint that is held up at the sync of home, before the head moves, and another one that waits for
 /// it; how both end when that sync ends so.
 fn two_checkpoints(domain: Domain, sync: Result<()>) -> (Scene, [Result<()>; 2]) {
-    let (hook, reached, end) = held("sync");
+    let (hook, reached, end) = held("sync", 0);
     let scene = scene(domain, ImageMode::Private, RING_LEN, hook);
     let before = counts_here();
     let txid = scene.append(1, Durability::Immediate);
@@ -152,7 +134,7 @@ fn a_failed_checkpoint_fails_whoever_waits_for_it() {
 
 #[test]
 fn a_full_ring_waits_for_the_checkpoint_that_runs() {
-    let (hook, reached, end) = held("sync");
+    let (hook, reached, end) = held("sync", 0);
     let scene = scene(Domain::Page, ImageMode::Private, RING_LEN, hook);
     let last = scene.append(1, Durability::Immediate);
     scene.journal.wait_durable(last, counts_here()).unwrap();
@@ -177,7 +159,7 @@ fn a_full_ring_waits_for_the_checkpoint_that_runs() {
 
 #[test]
 fn committers_share_a_durable_write_or_wait_for_it() {
-    let (hook, reached, end) = held("write_durable");
+    let (hook, reached, end) = held("write_durable", 0);
     let scene = scene(Domain::Page, ImageMode::Private, RING_LEN, hook);
     let commit = |txid| scene.journal.wait_durable(txid, counts_here());
     let first = scene.append(1, Durability::Immediate);
@@ -207,7 +189,7 @@ fn committers_share_a_durable_write_or_wait_for_it() {
 /// The two whom the last write released are expected back for a moment; one comes alone, and goes on alone.
 #[test]
 fn a_committer_waits_for_the_others_a_moment_only() {
-    let (hook, reached, end) = held("write_durable");
+    let (hook, reached, end) = held("write_durable", 0);
     let scene = scene(Domain::Page, ImageMode::Private, RING_LEN, hook);
     let commit = |txid| scene.journal.wait_durable(txid, counts_here());
     let first = scene.append(1, Durability::Immediate);
@@ -230,7 +212,7 @@ fn a_committer_waits_for_the_others_a_moment_only() {
 
 #[test]
 fn a_failed_write_fails_everyone_who_waits_for_it() {
-    let (hook, reached, end) = held("write_durable");
+    let (hook, reached, end) = held("write_durable", 0);
     let scene = scene(Domain::Page, ImageMode::Private, RING_LEN, hook);
     let commit = |txid| scene.journal.wait_durable(txid, counts_here());
     let txids = [scene.append(1, Durability::Immediate), scene.append(2, Durability::Immediate)];
@@ -501,4 +483,39 @@ fn a_commit_in_place_whose_fence_fails_says_so() {
     let txid = scene.journal.commit_undo(&body(&scene, 1, 1), scene.geometry.max_len).unwrap();
     assert!(scene.journal.wait_durable(txid, counts_here()).is_err_and(|error| is_broken(&error)));
     assert!(matches!(scene.journal.check_poison(), Err(Error::Poisoned)));
+}
+
+/// What lies behind the pool and could not be given back is not zero: nobody may take the space before it is.
+#[test]
+fn what_could_not_be_cut_is_before_anybody_needs_the_space() {
+    for (domain, image) in [
+        (Domain::Page, ImageMode::Private),
+        (Domain::CacheLine, ImageMode::Private),
+        (Domain::CacheLine, ImageMode::InPlace),
+    ] {
+        let cuts = AtomicU64::new(0);
+        let hook = move |what: &'static str, _: u64| match what {
+            "truncate" if cuts.fetch_add(1, Ordering::Relaxed) < 2 => Err(broken()),
+            _ => Ok(()),
+        };
+        let scene = scene(domain, image, RING_LEN, Box::new(hook));
+        let (journal, kept) = (&scene.journal, scene.geometry.max_len);
+        let long = body(&scene, RING_LEN as usize / 8, 7);
+        if image == ImageMode::InPlace {
+            journal.commit_undo(&long, kept).unwrap();
+            journal.applied(std::iter::empty());
+        } else {
+            let mut end = journal.appender();
+            let txid = journal.append(&mut end, &long, Durability::Immediate).unwrap();
+            end.publish();
+            journal.wait_durable(txid, counts_here()).unwrap();
+        }
+        assert!(journal.alone_with_length().is_none(), "its body is needed");
+        journal.checkpoint().unwrap();
+        assert!(scene.memory.len().unwrap() > kept && journal.alone_with_length().is_none());
+        assert!(journal.settle_spills().is_err_and(|error| is_broken(&error)));
+        assert!(scene.memory.len().unwrap() > kept && journal.alone_with_length().is_none());
+        journal.settle_spills().unwrap();
+        assert!(scene.memory.len().unwrap() == kept && journal.alone_with_length().is_some());
+    }
 }
