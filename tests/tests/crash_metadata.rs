@@ -1,12 +1,11 @@
 //! A pool so full that the heap puts the metadata of its last chunks where blocks were before. Catches zeros of a
-//! checkpoint that a power cut takes back: then the old blocks are read as metadata. And long zeros of a program's own.
+//! checkpoint, or of a recovery, that a power cut takes back: then the old blocks are read as metadata.
 
 use std::sync::Arc;
 
-use pobj::media::sim::SimMedia;
-use pobj::{Options, PVec, Persistent};
+use pobj::Options;
+use pobj::media::sim::{SimMedia, Trace};
 use tests::crash::Mode;
-use tests::support::small;
 use tests::workload::{Model, Op, Root};
 
 /// Chunks of 64 KiB, and those that one chunk of metadata describes.
@@ -20,8 +19,8 @@ fn options(mode: Mode) -> Options<Root<'static>> {
     mode.options().max_size(LEN_MAX)
 }
 
-fn metadata_survives(mode: Mode) {
-    let media = SimMedia::with_domain(LEN_MAX, mode.domain()).unwrap();
+fn metadata_survives(mode: Mode, checkpoint: bool) {
+    let mut media = SimMedia::with_domain(LEN_MAX, mode.domain()).unwrap();
     let pool = options(mode).create_on(Arc::new(media.clone()), |_| Ok(Root::default())).unwrap();
     let mut model = Model::default();
     let mut act = |op: Op| {
@@ -40,59 +39,37 @@ fn metadata_survives(mode: Mode) {
     (0..2).for_each(|_| act(Op::PopLarge));
     // The last two chunks are the only ones in a row. What describes them goes into that gap.
     act(Op::SetHuge);
-    pool.checkpoint().unwrap();
-    let trace = media.trace();
+    if checkpoint {
+        pool.checkpoint().unwrap();
+    }
+    let mut trace = media.trace();
     drop(pool);
-    let mut cuts = trace.cuts();
+    if !checkpoint {
+        // A recovery brings it home.
+        media = media.with_bytes(at_the_end(&trace, 1).remove(0));
+        let _pool = options(mode).open_on(Arc::new(media.clone())).unwrap();
+        trace = media.trace();
+    }
+    for bytes in at_the_end(&trace, 8) {
+        let pool = options(mode).open_on(Arc::new(media.with_bytes(bytes))).unwrap();
+        assert_eq!(Model::observe(&pool.read()), Ok(model.clone()), "{mode:?}");
+    }
+}
+
+/// What a power cut at the end may leave, at most so many times.
+fn at_the_end(trace: &Trace, most: usize) -> Vec<Vec<u8>> {
+    let (mut cuts, mut left) = (trace.cuts(), Vec::new());
     while let Some(point) = cuts.next() {
-        if point.index() < trace.events().len() {
-            continue;
-        }
-        for choice in point.choices(8, 7) {
-            let media = media.with_bytes(point.build(&choice));
-            let pool = options(mode).open_on(Arc::new(media)).unwrap();
-            assert_eq!(Model::observe(&pool.read()), Ok(model.clone()), "{mode:?}");
+        if point.index() == trace.events().len() {
+            left.extend(point.choices(most, 7).iter().map(|choice| point.build(choice)));
         }
     }
+    left
 }
 
 #[test]
 fn metadata_where_blocks_were_survives() {
-    [Mode::FileRedo, Mode::LineRedo, Mode::ByteRedo].into_iter().for_each(metadata_survives);
-}
-
-#[derive(Persistent, Default)]
-#[repr(C)]
-struct Words<'p> {
-    words: PVec<'p, u64>,
-}
-
-#[test]
-fn long_zeros_survive() {
     for mode in [Mode::FileRedo, Mode::LineRedo, Mode::ByteRedo] {
-        let media = SimMedia::with_domain(1 << 20, mode.domain()).unwrap();
-        let options = || small::<Words>(1 << 20).image(mode.image()).force_domain(mode.domain());
-        let pool = options().create_on(Arc::new(media.clone()), |_| Ok(Words::default())).unwrap();
-        pool.write(|root, tx| root.words.extend(tx, 1..1 + 2 * CHUNK / 8)).unwrap();
-        pool.checkpoint().unwrap();
-        pool.write(|root, tx| {
-            root.words.iter_mut(tx).for_each(|word| *word = 0);
-            Ok::<(), pobj::Error>(())
-        })
-        .unwrap();
-        pool.checkpoint().unwrap();
-        let trace = media.trace();
-        drop(pool);
-        let mut cuts = trace.cuts();
-        while let Some(point) = cuts.next() {
-            if point.index() < trace.events().len() {
-                continue;
-            }
-            for choice in point.choices(8, 7) {
-                let media = media.with_bytes(point.build(&choice));
-                let pool = options().open_on(Arc::new(media)).unwrap();
-                assert!(pool.read().words.iter().all(|word| *word == 0), "{mode:?}");
-            }
-        }
+        [true, false].into_iter().for_each(|checkpoint| metadata_survives(mode, checkpoint));
     }
 }
