@@ -27,36 +27,43 @@ const BULK: usize = 64 << 10;
 /// Bytes that a walk gives at once.
 const CHUNK: usize = 4 << 10;
 
-/// Appending 64 bytes. On persistent memory: limit: two bare non-temporal lines and one fence, over as many bytes; and the
-/// log's fences for each append. On a file, `Immediate`: limit: a bare durable write of one block into a written-out file;
-/// the two alternate.
+/// Appending 64 bytes. On persistent memory, into a log that was filled before and rewound: limit: two bare non-temporal
+/// lines and one fence, over as many bytes that were written before; and the log's fences for each append. Then the same
+/// into a new log, whose pages the system has just zeroed, through the cache. On a file, `Immediate`: limit: a bare durable
+/// write of one block into a written-out file; the two alternate.
 ///
 /// # Errors
 ///
 /// If the files cannot be written.
 pub fn append_rows(bench: &Bench) -> Result<Vec<Row>> {
     let batches = bench.size(1000, 20);
-    let capacity = (batches + 2) * BATCH * ENTRY_LINES * 64;
-    let log = Options::new()
-        .force_domain(Domain::CacheLine)
-        .create(bench.memory("log-append"), capacity as u64 + (1 << 20))?;
+    let capacity = (batches + 2) * BATCH * ENTRY_LINES * 64 + (1 << 20);
+    let log =
+        Options::new().force_domain(Domain::CacheLine).create(bench.memory("log-append"), capacity as u64)?;
     let mut bare = BareMemory::new(&bench.memory("log-append-bare"), capacity)?;
+    let mut measure = || {
+        Pairs::measure(
+            batches,
+            || Ok(nanos(|| (0..BATCH).try_for_each(|at| append(&log, at)))? / BATCH as f64),
+            || {
+                Ok(nanos(|| {
+                    (0..BATCH).for_each(|at| bare.write_lines(ENTRY_LINES, at as u64));
+                    Ok(())
+                })? / BATCH as f64)
+            },
+        )
+    };
+    let fresh = measure()?;
+    log.append(&vec![0; log.remaining() as usize])?;
+    log.rewind()?;
     let before = pobj::pmem::counts().fences;
-    let memory = Pairs::measure(
-        batches,
-        || Ok(nanos(|| (0..BATCH).try_for_each(|at| append(&log, at)))? / BATCH as f64),
-        || {
-            Ok(nanos(|| {
-                (0..BATCH).for_each(|at| bare.write_lines(ENTRY_LINES, at as u64));
-                Ok(())
-            })? / BATCH as f64)
-        },
-    )?;
+    let memory = measure()?;
     let fences = (pobj::pmem::counts().fences - before) as f64 / log.count() as f64;
     let file = on_file(bench)?;
     Ok(vec![
         memory.row("log append of 64 bytes, persistent memory", "ns").budget(Budget::RatioAtMost(1.3)),
         Row::new("- its fences", fences, "fences").limit(1.0).budget(Budget::RatioAtMost(1.01)),
+        fresh.row("- into pages that were zeroed just now", "ns"),
         file.row("log append of 64 bytes, Immediate, on a file", "us").budget(Budget::RatioAtMost(1.3)),
     ])
 }

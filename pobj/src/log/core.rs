@@ -327,23 +327,10 @@ impl<'a> Batch<'a> {
         self.entries.iter().enumerate().map(move |(at, (entry, hash))| (*entry, *hash, at + 1 < count))
     }
 
-    /// The end behind this append.
+    /// How much it moves the end.
     #[inline]
-    pub(super) fn end(&self, before: End) -> End {
-        End {
-            offset: before.offset + self.framed,
-            entries: before.entries + self.entries.len() as u64,
-            bytes: before.bytes + self.bytes,
-        }
-    }
-
-    /// The only entry, if there is one.
-    #[inline]
-    pub(super) fn single(&self) -> Option<(&'a [u8], Hash)> {
-        match self.entries {
-            [single] => Some(*single),
-            _ => None,
-        }
+    pub(super) fn extent(&self) -> End {
+        End { offset: self.framed, entries: self.entries.len() as u64, bytes: self.bytes }
     }
 }
 

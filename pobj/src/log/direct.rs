@@ -8,21 +8,46 @@
 //! A place that is never filled would hold up everybody behind it. So whoever fails to fill it poisons the log, and
 //! [`Place`] does so when it is dropped unfilled.
 
-use super::core::{Batch, Core, Ends};
-use super::frame::{HEAD_LEN, Head, Salt, State, framed_len};
-use super::header::AREA;
+use super::core::{Batch, Core, Ends, Lap};
+use super::frame::{HEAD_LEN, Hash, Head, Salt, State, framed_len};
+use super::header::{AREA, End};
 use crate::ground::domain::CACHE_LINE;
 use crate::ground::error::Result;
 
 /// Frames up to this length are put together first, and stored in one go.
-const SMALL: usize = 128;
+pub(super) const SMALL: usize = 128;
 const LINE: usize = CACHE_LINE as usize;
 const HEAD: usize = HEAD_LEN as usize;
 
 /// A place in the log that is spoken for.
 struct Place<'c> {
     core: &'c Core,
+    lap: Lap,
+    offset: u64,
     filled: bool,
+}
+
+impl Place<'_> {
+    #[inline]
+    fn position(&self) -> u64 {
+        self.lap.base + self.offset
+    }
+
+    /// How many bytes before it may not be durable.
+    #[inline]
+    fn unsettled(&self) -> u64 {
+        self.position().saturating_sub(self.core.shown.horizon())
+    }
+
+    /// Makes what was stored here durable, and everything before it.
+    #[inline(always)]
+    fn fill(mut self, framed: u64) -> Result<(u64, u64)> {
+        self.core.media.fence()?;
+        self.core.shown.wait(self.position(), || self.core.check_poison())?;
+        self.core.shown.reach(self.position() + framed);
+        self.filled = true;
+        Ok((self.lap.generation, self.offset))
+    }
 }
 
 impl Drop for Place<'_> {
@@ -34,43 +59,55 @@ impl Drop for Place<'_> {
 }
 
 impl Core {
-    /// Appends, durable on return. Gives the generation and the offset.
+    /// Appends one entry that with its frame is no longer than [`SMALL`], durable on return. Gives the generation and the
+    /// offset.
+    ///
+    /// Few stores: they wait in the processor for the fence of the append before, and the lock's atomic instruction
+    /// waits for them.
     #[inline]
-    pub(super) fn append_direct(&self, batch: Batch<'_>) -> Result<(u64, u64)> {
-        // Whatever needs no place is done before the lock: its atomic instruction waits for the last fence to end.
-        let mut frame = [0; SMALL];
-        let small = batch.single().filter(|_| batch.framed <= SMALL as u64);
-        if let Some((entry, _)) = small {
-            frame[HEAD..HEAD + entry.len()].copy_from_slice(entry);
+    pub(super) fn append_small(&self, entry: &[u8], framed: u64) -> Result<(u64, u64)> {
+        self.check_usable()?;
+        // Whatever needs no place is done before the lock.
+        let hash = Hash::of(entry);
+        let mut frame = [[0; HEAD]; SMALL / HEAD];
+        let (whole, rest) = entry.as_chunks();
+        for (to, from) in frame[1..].iter_mut().zip(whole) {
+            *to = *from;
         }
-        let mut ends = self.lock();
-        self.reserve(&mut ends, batch.framed)?;
-        let (offset, lap) = (ends.end.offset, ends.lap);
-        let position = lap.base + offset;
+        if !rest.is_empty() {
+            frame[1 + whole.len()][..rest.len()].copy_from_slice(rest);
+        }
+        let place = self.take(End { offset: framed, entries: 1, bytes: entry.len() as u64 })?;
+        let state = State { unsettled: place.unsettled(), continues: false };
+        let head = Head::new(place.lap.salt, place.offset, entry.len(), hash, state);
+        frame[0] = head.encode();
+        self.media.write_ordered(AREA + place.offset, &frame.as_flattened()[..framed as usize])?;
+        place.fill(framed)
+    }
+
+    /// Appends, durable on return. Gives the generation and the offset.
+    pub(super) fn append_direct(&self, batch: Batch<'_>) -> Result<(u64, u64)> {
         if batch.framed == 0 {
             // No place, and so no word to give: the next append has the same place and gives a later one.
+            let ends = self.lock();
+            let (generation, offset, position) = (ends.lap.generation, ends.end.offset, ends.position());
             drop(ends);
             self.shown.wait(position, || self.check_poison())?;
-            return Ok((lap.generation, offset));
+            return Ok((generation, offset));
         }
-        ends.end = batch.end(ends.end);
-        let mut place = Place { core: self, filled: false };
-        drop(ends);
-        let unsettled = position.saturating_sub(self.shown.horizon());
-        match small {
-            Some((entry, hash)) => {
-                let state = State { unsettled, continues: false };
-                let head = Head::new(lap.salt, offset, entry.len(), hash, state);
-                frame[..HEAD].copy_from_slice(&head.encode());
-                self.media.write(AREA + offset, &frame[..batch.framed as usize])?;
-            }
-            None => self.store(batch, lap.salt, offset, unsettled)?,
-        }
-        self.media.fence()?;
-        self.shown.wait(position, || self.check_poison())?;
-        self.shown.reach(position + batch.framed);
-        place.filled = true;
-        Ok((lap.generation, offset))
+        let place = self.take(batch.extent())?;
+        self.store(batch, place.lap.salt, place.offset, place.unsettled())?;
+        place.fill(batch.framed)
+    }
+
+    /// A place behind the others for so much.
+    #[inline(always)]
+    fn take(&self, extent: End) -> Result<Place<'_>> {
+        let mut ends = self.lock();
+        self.reserve(&mut ends, extent.offset)?;
+        let (offset, lap) = (ends.end.offset, ends.lap);
+        ends.end = ends.end + extent;
+        Ok(Place { core: self, lap, offset, filled: false })
     }
 
     fn store(&self, batch: Batch<'_>, salt: Salt, mut offset: u64, unsettled: u64) -> Result<()> {

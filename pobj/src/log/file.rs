@@ -74,7 +74,7 @@ impl Core {
         self.reserve(&mut ends, batch.framed)?;
         let (offset, lap, durable) = (ends.end.offset, ends.lap, ends.durable.offset);
         ends.unwritten.add(batch, lap.salt, offset, durable, self.align);
-        ends.end = batch.end(ends.end);
+        ends.end = ends.end + batch.extent();
         if durability == Durability::Eventual {
             self.file(&mut ends).inspect_err(|_| self.poison())?;
         } else {

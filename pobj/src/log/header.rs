@@ -9,6 +9,7 @@
 //!
 //! Where the two are equal nothing has to be looked for: the log was closed, or never appended to.
 
+use std::ops::Add;
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
@@ -91,6 +92,15 @@ pub(super) struct End {
     pub(super) entries: u64,
     /// Their bytes, without what frames add.
     pub(super) bytes: u64,
+}
+
+impl Add for End {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let (entries, bytes) = (self.entries + more.entries, self.bytes + more.bytes);
+        Self { offset: self.offset + more.offset, entries, bytes }
+    }
 }
 
 /// A header that passed every check, or that this program made.

@@ -50,7 +50,8 @@ use std::path::{Path, PathBuf};
 use static_assertions::assert_impl_all;
 
 use self::core::{Batch, Core, longest};
-use self::frame::Hash;
+use self::direct::SMALL;
+use self::frame::{Hash, framed_len};
 use self::header::AREA;
 pub use self::options::Options;
 pub use self::read::{Entries, Entry, Reader};
@@ -376,6 +377,11 @@ impl Appender<'_> {
     /// As [`Log::append`].
     #[inline]
     pub fn append(self, entry: &[u8]) -> Result<Position> {
+        let framed = framed_len(entry.len() as u64, self.core.align);
+        if self.core.direct && framed <= SMALL as u64 {
+            let (generation, offset) = self.core.append_small(entry, framed)?;
+            return Ok(Position { generation, offset });
+        }
         self.append_hashed(&[(entry, Hash::of(entry))])
     }
 

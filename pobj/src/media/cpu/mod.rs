@@ -144,21 +144,27 @@ impl Cpu {
         unsafe { self.copy_past_cache(to, from, len, false) }
     }
 
-    /// Whether [`copy_line`](Self::copy_line) may copy these bytes: one aligned line, past the cache.
+    /// Whether [`copy_few`](Self::copy_few) may copy these bytes: one or two aligned lines, past the cache.
     #[inline]
-    pub(crate) fn is_one_line(self, to: *mut u8, len: usize, domain: Domain) -> bool {
-        len == LINE && to.addr().is_multiple_of(LINE) && !self.is_temporal(len, domain, Hint::NonTemporal)
+    pub(crate) fn is_few_lines(self, to: *mut u8, len: usize, domain: Domain) -> bool {
+        (len == LINE || len == 2 * LINE)
+            && to.addr().is_multiple_of(LINE)
+            && !self.is_temporal(len, domain, Hint::NonTemporal)
     }
 
-    /// As [`copy`](Self::copy), for one line past the cache: the record of a small transaction.
+    /// As [`copy`](Self::copy), for few lines past the cache: the record of a small transaction, a small entry of a log.
     ///
     /// # Safety
-    /// As for [`copy`](Self::copy), and [`is_one_line`](Self::is_one_line) says so.
+    /// As for [`copy`](Self::copy), and [`is_few_lines`](Self::is_few_lines) says so.
     #[inline]
-    pub(crate) unsafe fn copy_line(self, to: *mut u8, from: *const u8) {
-        counts::wrote(LINE as u64);
+    pub(crate) unsafe fn copy_few(self, to: *mut u8, from: *const u8, len: usize) {
+        counts::wrote(len as u64);
         // SAFETY: the caller's promise; `with` made sure of the instructions.
         unsafe { self.stores.copy_lines(to, from, 1, false) }
+        if len > LINE {
+            // SAFETY: the caller's promise: there is a second one.
+            unsafe { self.stores.copy_lines(to.wrapping_add(LINE), from.wrapping_add(LINE), 1, false) }
+        }
     }
 
     /// As [`copy`](Self::copy), where the two ranges may overlap.

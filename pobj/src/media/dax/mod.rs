@@ -172,11 +172,11 @@ impl Media for DaxMedia {
     #[inline]
     fn write_ordered(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         if let Some(to) = self.home.get().and_then(|home| home.place(offset, bytes.len()))
-            && self.cpu.is_one_line(to, bytes.len(), self.domain)
+            && self.cpu.is_few_lines(to, bytes.len(), self.domain)
         {
             self.file.check_writable()?;
-            // SAFETY: as for `store`; `is_one_line` has looked at the rest.
-            unsafe { self.cpu.copy_line(to, bytes.as_ptr()) };
+            // SAFETY: as for `store`; `is_few_lines` has looked at the rest.
+            unsafe { self.cpu.copy_few(to, bytes.as_ptr(), bytes.len()) };
             return Ok(());
         }
         self.write(offset, bytes)
