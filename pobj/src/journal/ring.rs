@@ -137,6 +137,8 @@ pub(crate) struct Journal {
     pub(super) ring: Mutex<Ring>,
     /// Durable, head or stopping moved.
     pub(super) changed: Condvar,
+    /// The last transaction that was ordered, for who does not want the lock. On a file.
+    ordered: AtomicU64,
     /// Work for the background thread.
     pub(super) work: Condvar,
     poisoned: AtomicBool,
@@ -202,6 +204,7 @@ impl Journal {
             salt,
             ring: Mutex::new(ring),
             changed: Condvar::new(),
+            ordered: AtomicU64::new(state.txid),
             work: Condvar::new(),
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
@@ -308,6 +311,7 @@ impl Journal {
         let used_before = ring.used();
         ring.tail = position + total;
         ring.last_txid = header.txid;
+        self.ordered.store(header.txid, Ordering::Relaxed);
         ring.marks.push_back(Mark { position, len: total, txid: header.txid });
         ring.spills.extend(spill.map(|spill| Spill { txid: header.txid, ..spill }));
         count(&self.counters.records, 1);
@@ -417,21 +421,21 @@ impl Journal {
     /// Lets the committers come back whom the last durable write has released, so that this one carries them
     /// too: without it, four threads fall into groups of one and three. Gives up after a small part of the time that a
     /// write takes; a lone committer never waits.
-    fn gather<'a>(&'a self, mut ring: MutexGuard<'a, Ring>) -> MutexGuard<'a, Ring> {
+    fn gather<'a>(&'a self, ring: MutexGuard<'a, Ring>) -> MutexGuard<'a, Ring> {
         // Those whom the last write released are still counted as committers until they have woken; what tells who is
         // back is the number of records that wait.
-        let missing = |ring: &Ring| ring.last_txid - ring.durable_txid < u64::from(ring.committers_expected);
-        if !missing(&ring) {
+        let enough = ring.durable_txid + u64::from(ring.committers_expected);
+        if ring.last_txid >= enough {
             return ring;
         }
         let limit = ring.write_time / GATHER_PART;
         let start = Instant::now();
-        while missing(&ring) && start.elapsed() < limit {
-            drop(ring);
+        drop(ring);
+        // Without the lock, which those who come back need.
+        while self.ordered.load(Ordering::Relaxed) < enough && start.elapsed() < limit {
             std::thread::yield_now();
-            ring = self.lock();
         }
-        ring
+        self.lock()
     }
 
     /// Makes everything ordered so far durable.
