@@ -81,7 +81,7 @@ impl Core {
         let state = State { unsettled: place.unsettled(), continues: false };
         let head = Head::new(place.lap.salt, place.offset, entry.len(), hash, state);
         frame[0] = head.encode();
-        self.media.write_ordered(AREA + place.offset, &frame.as_flattened()[..framed as usize])?;
+        self.media.write(AREA + place.offset, &frame.as_flattened()[..framed as usize])?;
         place.fill(framed)
     }
 

@@ -152,9 +152,14 @@ impl Media for DaxMedia {
         Ok(())
     }
 
+    #[inline]
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.file.check_writable()?;
         match self.home.get().and_then(|home| home.place(offset, bytes.len())) {
+            // SAFETY: as for `store`; `is_few_lines` has looked at the rest.
+            Some(to) if self.cpu.is_few_lines(to, bytes.len(), self.domain) => unsafe {
+                self.cpu.copy_few(to, bytes.as_ptr(), bytes.len())
+            },
             // SAFETY: as for `store`.
             Some(to) => unsafe {
                 self.cpu.copy(to, bytes.as_ptr(), bytes.len(), self.domain, Hint::NonTemporal)
@@ -171,14 +176,6 @@ impl Media for DaxMedia {
 
     #[inline]
     fn write_ordered(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        if let Some(to) = self.home.get().and_then(|home| home.place(offset, bytes.len()))
-            && self.cpu.is_few_lines(to, bytes.len(), self.domain)
-        {
-            self.file.check_writable()?;
-            // SAFETY: as for `store`; `is_few_lines` has looked at the rest.
-            unsafe { self.cpu.copy_few(to, bytes.as_ptr(), bytes.len()) };
-            return Ok(());
-        }
         self.write(offset, bytes)
     }
 
