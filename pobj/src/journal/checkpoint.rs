@@ -22,6 +22,10 @@ use crate::media::counts_here;
 /// How long an `Eventual` transaction may wait for its background sync.
 const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 
+/// After so many bytes of records the checkpoint offers its processor to others. Otherwise it would keep it for a turn of
+/// milliseconds, and a transaction would wait for that.
+pub(super) const TURN_LEN: u64 = 64 << 10;
+
 impl Journal {
     /// Makes everything ordered durable, brings home up to date and empties the ring so far.
     pub(crate) fn checkpoint(&self) -> Result<()> {
@@ -89,7 +93,12 @@ impl Journal {
     ) -> Result<()> {
         let lost = || Error::corrupt("a record in the ring is gone", self.offset);
         let mut spills = spills.iter();
+        let mut turn_ends = scan.end() + TURN_LEN;
         while scan.txid() < target {
+            if scan.end() >= turn_ends {
+                turn_ends = scan.end() + TURN_LEN;
+                std::thread::yield_now();
+            }
             let (kind, body) = scan.next_body()?.ok_or_else(lost)?;
             let body = match kind.is_spilled() {
                 false => body,

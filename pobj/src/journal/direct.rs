@@ -26,6 +26,8 @@ use crate::media::{Media, MediaCounts};
 const WHOLE: usize = 256;
 /// So many lines are remembered, to flush each about once.
 const RECENT_LINES: usize = 4096;
+/// So many lines are flushed before the processor is offered to others; see [`TURN_LEN`](super::checkpoint::TURN_LEN).
+const TURN_LINES: usize = 1024;
 /// Long runs of zeros are written in pieces.
 static ZEROS: [u8; 4096] = [0; 4096];
 /// The background thread is roused again after so much of the ring, if it was slow to come.
@@ -163,7 +165,10 @@ impl<'m> Lines<'m> {
 
     /// Flushes what was stored. A fence makes it durable.
     fn flush(self) -> Result<Buffers> {
-        self.buffers.touched.iter().try_for_each(|line| self.media.flush(line * CACHE_LINE, CACHE_LINE))?;
+        for lines in self.buffers.touched.chunks(TURN_LINES) {
+            lines.iter().try_for_each(|line| self.media.flush(line * CACHE_LINE, CACHE_LINE))?;
+            std::thread::yield_now();
+        }
         Ok(self.buffers)
     }
 }

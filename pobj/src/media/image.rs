@@ -258,6 +258,8 @@ impl Image {
                 // SAFETY: the range was mapped just now (IM1); neither advice changes a byte.
                 let _ = unsafe { rustix::mm::madvise(start, count, advice) };
             }
+            // As after each step of the file's growth.
+            std::thread::yield_now();
         }
     }
 

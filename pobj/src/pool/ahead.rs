@@ -26,6 +26,8 @@ const PART: u64 = 16;
 const LEN_MIN: u64 = if cfg!(feature = "sim") { 2 * CHUNK } else { 4 << 20 };
 /// and at most this, for it is memory.
 const LEN_MAX: u64 = 32 << 20;
+/// In steps of this.
+const STEP: u64 = 2 << 20;
 
 /// What is ready behind the pool, and what is asked for.
 #[derive(Debug, Default)]
@@ -94,11 +96,25 @@ impl PoolBody {
                 // The pool has grown by itself; its bytes there are no longer zero.
                 return Ok(());
             }
-            self.media.grow(len)?;
+            let before = self.media.len()?;
+            self.lengthen_by_steps(before, len).inspect_err(|_| {
+                // Failing only leaves the file longer than it needs to be.
+                let _ = self.media.truncate(before);
+            })?;
             self.journal.sync_len(len)?;
             self.ahead.ready.store(len, Ordering::Release);
         }
         self.image.prepare(len);
+        Ok(())
+    }
+
+    fn lengthen_by_steps(&self, mut at: u64, len: u64) -> Result<()> {
+        while at < len {
+            at = (at + STEP).min(len);
+            self.media.grow(at)?;
+            // Whoever has more to do gets the processor now, and not at the end of this thread's turn of milliseconds.
+            std::thread::yield_now();
+        }
         Ok(())
     }
 

@@ -266,9 +266,9 @@ impl PoolBody {
         let len = self.image.len();
         if self.ready_len() >= new_len {
             // It was about to be, and this waited for it.
-        } else if self.media.len()? >= new_len {
-            // A large transaction in place has bytes of its own behind the pool's largest length, which is durable with
-            // the first of them.
+        } else if self.media.len()? > self.image.max_len() {
+            // A large transaction in place has bytes of its own behind the pool's largest length. The file's is durable
+            // with the first of them.
             self.media.allocate(len, new_len - len)?;
         } else {
             self.media.grow(new_len)?;
