@@ -113,10 +113,9 @@ impl Journal {
 
     /// Gives the space of the bodies outside the ring back, if home has them now.
     pub(super) fn cut_spills(&self, spills: &[Spill], outcome: &Result<()>) {
-        if let (Ok(()), Some(spill)) = (outcome, spills.first())
-            && self.media.truncate(spill.restore_len).is_err()
-        {
-            self.lock().uncut = Some(spill.restore_len);
+        if let (Ok(()), Some(spill)) = (outcome, spills.first()) {
+            let uncut = self.cut(spill.restore_len);
+            self.lock().uncut = uncut;
         }
     }
 

@@ -86,6 +86,11 @@ impl Progress {
         }
     }
 
+    /// For who orders transactions under the ring's lock, and has no [`Appender`].
+    pub(super) fn note_appended(&self, txid: u64) {
+        self.appended.store(txid, Ordering::Release);
+    }
+
     pub(super) fn appended(&self) -> u64 {
         self.appended.load(Ordering::Acquire)
     }

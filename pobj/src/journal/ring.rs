@@ -137,8 +137,6 @@ pub(crate) struct Journal {
     pub(super) ring: Mutex<Ring>,
     /// Durable, head or stopping moved.
     pub(super) changed: Condvar,
-    /// The last transaction that was ordered, for who does not want the lock. On a file.
-    ordered: AtomicU64,
     /// Work for the background thread.
     pub(super) work: Condvar,
     poisoned: AtomicBool,
@@ -148,7 +146,7 @@ pub(crate) struct Journal {
     /// What transactions have done.
     pub(crate) foreground: Chain,
     pub(super) mode: Mode,
-    /// On persistent memory.
+    /// On persistent memory; on a file only what was appended.
     pub(super) progress: Arc<Progress>,
     pub(super) pace: Pace,
     /// Held by who makes the file longer: for growth, or for a body outside the ring.
@@ -204,7 +202,6 @@ impl Journal {
             salt,
             ring: Mutex::new(ring),
             changed: Condvar::new(),
-            ordered: AtomicU64::new(state.txid),
             work: Condvar::new(),
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
@@ -311,7 +308,7 @@ impl Journal {
         let used_before = ring.used();
         ring.tail = position + total;
         ring.last_txid = header.txid;
-        self.ordered.store(header.txid, Ordering::Relaxed);
+        self.progress.note_appended(header.txid);
         ring.marks.push_back(Mark { position, len: total, txid: header.txid });
         ring.spills.extend(spill.map(|spill| Spill { txid: header.txid, ..spill }));
         count(&self.counters.records, 1);
@@ -432,7 +429,7 @@ impl Journal {
         let start = Instant::now();
         drop(ring);
         // Without the lock, which those who come back need.
-        while self.ordered.load(Ordering::Relaxed) < enough && start.elapsed() < limit {
+        while self.progress.appended() < enough && start.elapsed() < limit {
             std::thread::yield_now();
         }
         self.lock()

@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::Durability;
 use super::record::Kind;
-use super::ring::{Journal, Ring, count};
+use super::ring::{Journal, count};
 use crate::ground::checksum::checksum;
 use crate::ground::error::Result;
 use crate::layout::geometry::BLOCK;
@@ -84,8 +84,8 @@ impl Journal {
     }
 
     /// Gives back what lies behind `len` bytes. A failure leaves the file longer, until somebody needs the space or open
-    /// cuts it.
-    pub(super) fn cut(&self, ring: &mut Ring, len: u64) {
-        ring.uncut = self.media.truncate(len).is_err().then_some(len);
+    /// cuts it: then this is what the ring is to remember as [`uncut`](super::ring::Ring::uncut).
+    pub(super) fn cut(&self, len: u64) -> Option<u64> {
+        self.media.truncate(len).is_err().then_some(len)
     }
 }

@@ -139,7 +139,8 @@ impl Journal {
         let extent = Extent { offset, len, nonce };
         let made = self.media.stretch(offset).and_then(|()| self.media.grow(offset + len));
         made.inspect_err(|_| {
-            self.cut(&mut self.lock(), before);
+            let uncut = self.cut(before);
+            self.lock().uncut = uncut;
         })?;
         let mut ring = self.lock();
         let position = self.put(&mut ring, Kind::Extent, &[offset, len, nonce])?;
@@ -227,7 +228,7 @@ impl Journal {
         ring.in_place.undo_start = None;
         // Where the commit record's body lies behind the extents, they go with it.
         if extent.is_some() && ring.spills.is_empty() {
-            self.cut(&mut ring, kept_len);
+            ring.uncut = self.cut(kept_len);
         }
     }
 
@@ -277,8 +278,7 @@ impl Journal {
         ring.in_place.owed.clear();
         count(&self.counters.checkpoints, 1);
         if let Some(spill) = ring.spills.front().filter(|spill| spill.txid <= txid) {
-            let len = spill.restore_len;
-            self.cut(ring, len);
+            ring.uncut = self.cut(spill.restore_len);
         }
         ring.spills.retain(|spill| spill.txid > txid);
         Ok(true)

@@ -92,11 +92,11 @@ impl PoolBody {
     pub(super) fn make_ready(&self, len: u64) -> Result<()> {
         {
             let Some(_alone) = self.journal.alone_with_length() else { return Ok(()) };
-            if self.media.len()? >= len {
+            let before = self.media.len()?;
+            if before >= len {
                 // The pool has grown by itself; its bytes there are no longer zero.
                 return Ok(());
             }
-            let before = self.media.len()?;
             self.lengthen_by_steps(before, len).inspect_err(|_| {
                 // Failing only leaves the file longer than it needs to be.
                 let _ = self.media.truncate(before);

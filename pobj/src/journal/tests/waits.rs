@@ -16,6 +16,13 @@ use crate::ground::error::Error;
 use crate::layout::geometry::SUPERBLOCK;
 use crate::media::{MediaCounts, counts_here};
 
+/// The ways to use a journal.
+const WAYS: [(Domain, ImageMode); 3] = [
+    (Domain::Page, ImageMode::Private),
+    (Domain::CacheLine, ImageMode::Private),
+    (Domain::CacheLine, ImageMode::InPlace),
+];
+
 /// An open pool's journal, its medium, and what it asked of it.
 struct Scene {
     journal: Arc<Journal>,
@@ -250,11 +257,7 @@ fn an_eventual_record_takes_those_before_it_into_the_file() {
 
 #[test]
 fn to_close_twice_is_to_close() {
-    for (domain, image) in [
-        (Domain::Page, ImageMode::Private),
-        (Domain::CacheLine, ImageMode::Private),
-        (Domain::CacheLine, ImageMode::InPlace),
-    ] {
+    for (domain, image) in WAYS {
         let scene = scene(domain, image, RING_LEN, quiet());
         scene.journal.close().unwrap();
         let closed = scene.memory.bytes();
@@ -488,11 +491,7 @@ fn a_commit_in_place_whose_fence_fails_says_so() {
 /// What lies behind the pool and could not be given back is not zero: nobody may take the space before it is.
 #[test]
 fn what_could_not_be_cut_is_before_anybody_needs_the_space() {
-    for (domain, image) in [
-        (Domain::Page, ImageMode::Private),
-        (Domain::CacheLine, ImageMode::Private),
-        (Domain::CacheLine, ImageMode::InPlace),
-    ] {
+    for (domain, image) in WAYS {
         let cuts = AtomicU64::new(0);
         let hook = move |what: &'static str, _: u64| match what {
             "truncate" if cuts.fetch_add(1, Ordering::Relaxed) < 2 => Err(broken()),
