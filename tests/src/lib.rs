@@ -14,5 +14,6 @@ pub mod guest;
 pub mod kill;
 pub mod mount;
 pub mod mutate;
+pub mod named;
 pub mod support;
 pub mod workload;

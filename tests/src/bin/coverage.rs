@@ -11,6 +11,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use ::tests::evidence::Evidence;
+use ::tests::named::Names;
 
 /// What must be covered, by the beginnings of paths.
 const PLACES: [&str; 4] =
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
     let root = root();
     let text = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let judged = outcome.and_then(|lcov| {
-        let names = Names::parse(&text(&root.join("tests/coverage.txt"))?)?;
+        let names = Names::read(&root.join("tests/coverage.txt"), 1)?;
         let files = parse(&text(&lcov)?, &root);
         judge(&files, names, |path| text(&root.join(path)))
     });
@@ -156,34 +157,6 @@ fn parse(lcov: &str, root: &Path) -> BTreeMap<String, Counts> {
     files
 }
 
-/// Lines that nothing can run: path, a part of the line, and the reason.
-#[derive(Debug)]
-struct Names(Vec<(String, String, bool)>);
-
-impl Names {
-    fn parse(text: &str) -> Result<Self, String> {
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let parts = lines.map(|(number, line)| match line.split(" | ").collect::<Vec<_>>()[..] {
-            [path, part, reason] if !reason.is_empty() => Ok((path.to_owned(), part.to_owned(), false)),
-            _ => Err(format!(
-                "tests/coverage.txt, line {}: not `path | part of the line | reason`",
-                number + 1
-            )),
-        });
-        parts.collect::<Result<_, _>>().map(Self)
-    }
-
-    fn has(&mut self, path: &str, line: &str) -> bool {
-        let fits =
-            |(named, part, _): &&mut (String, String, bool)| named == path && line.contains(part.as_str());
-        self.0.iter_mut().find(fits).map(|name| name.2 = true).is_some()
-    }
-
-    fn unused(&self) -> impl Iterator<Item = String> {
-        self.0.iter().filter(|name| !name.2).map(|(path, part, _)| format!("{path}: {part}"))
-    }
-}
-
 /// What came of it.
 #[derive(Debug, Default)]
 struct Found {
@@ -223,7 +196,7 @@ fn judge(
                 found.lines -= 1;
                 continue;
             }
-            if names.has(path, line) {
+            if names.has(path, &[line]) {
                 found.named += 1;
             } else {
                 found.missing.push(format!("{path}:{number}: {line}"));
@@ -272,11 +245,11 @@ mod tests {
         let text = "run();\nlost();\nimpossible();\n}\n#[cfg(test)]\nfn of_tests() {\n}\n#[cfg(test)]\nmod tests {\n    never();\n}\n";
         let names =
             "# why\npobj/src/heap/a.rs | impossible | it cannot be\npobj/src/heap/a.rs | run() | it was\n";
-        let found = judge(&files, Names::parse(names).unwrap(), |_| Ok(text.to_owned())).unwrap();
+        let found = judge(&files, Names::parse(names, 1).unwrap(), |_| Ok(text.to_owned())).unwrap();
         assert_eq!((found.lines, found.covered, found.named), (3, 1, 1));
         assert_eq!(found.missing, ["pobj/src/heap/a.rs:2: lost();"]);
         assert_eq!(found.unused, ["pobj/src/heap/a.rs: run()"]);
         assert_eq!((found.branches, found.taken), (2, 1));
-        assert!(Names::parse("a | b").is_err());
+        assert!(Names::parse("a | b", 1).is_err());
     }
 }

@@ -1,0 +1,325 @@
+//! The campaign of changed expressions (R5): every mutant of `cargo mutants` in the journal, the heap, and opening and
+//! creating must be noticed by a test, or be named in `tests/mutants.txt` with the reason why nothing can notice it.
+//!
+//! `expressions` tries each with the unit tests of its own module, which takes seconds, and what these miss with the suites
+//! that `.cargo/mutants.toml` names. What earlier runs have left in `target/mutants` is not tried again; `expressions judge`
+//! tries nothing. More words limit it to mutants whose names contain one of them, for example `heap/runs.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+use std::{env, fs};
+
+use ::tests::evidence::Evidence;
+use ::tests::named::Names;
+use serde::Deserialize;
+
+/// Of a thousand mutants that compile.
+const CAUGHT_MIN: u64 = 950;
+/// Where, and the unit tests that know it best.
+const AREAS: [(&str, &str); 4] = [
+    ("pobj/src/journal/", "journal::"),
+    ("pobj/src/heap/", "heap::"),
+    ("pobj/src/pool/open.rs", "pool::"),
+    ("pobj/src/pool/create.rs", "pool::"),
+];
+/// Mutants that loop for ever must be ended: seconds for unit tests, and for suites.
+const TIMEOUTS: [&str; 2] = ["12", "240"];
+
+/// One mutant, as the tool names it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Mutant {
+    /// `path:line:column: what is changed`.
+    name: String,
+    file: String,
+    span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Span {
+    start: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Place {
+    line: usize,
+}
+
+/// What became of it. The later ones say more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Untried,
+    Missed,
+    Timeout,
+    Caught,
+    /// It does not compile.
+    Unviable,
+}
+
+/// The tool's file of results.
+#[derive(Deserialize)]
+struct Report {
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    scenario: Scenario,
+    summary: String,
+}
+
+#[derive(Deserialize)]
+enum Scenario {
+    Baseline,
+    Mutant(Mutant),
+}
+
+fn main() -> Result<ExitCode, String> {
+    let begun = Instant::now();
+    let words: Vec<String> = env::args().skip(1).collect();
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let root = fs::canonicalize(root).map_err(|error| format!("{}: {error}", root.display()))?;
+    let campaign = Campaign { kept: root.join("target/mutants"), root };
+    let (only_judge, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "judge");
+    let wanted = |mutant: &Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word));
+    let mutants: Vec<Mutant> = campaign.list()?.into_iter().filter(wanted).collect();
+    if only_judge.is_empty() {
+        campaign.try_units(&mutants)?;
+        campaign.try_suites(&mutants)?;
+    }
+    let names = Names::read(&campaign.root.join("tests/mutants.txt"), 2)?;
+    let read = |path: &str| fs::read_to_string(campaign.root.join(path)).unwrap_or_default();
+    let verdict = Verdict::of(&mutants, &campaign.fates()?, names, read);
+    Ok(verdict.tell(begun, words.is_empty(), !only_judge.is_empty()))
+}
+
+struct Campaign {
+    root: PathBuf,
+    /// Where results lie: a directory for each run.
+    kept: PathBuf,
+}
+
+impl Campaign {
+    fn tool(&self) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.arg("mutants").current_dir(&self.root).env_remove("POBJ_EVIDENCE");
+        cargo
+    }
+
+    /// All mutants there are.
+    fn list(&self) -> Result<Vec<Mutant>, String> {
+        let output = self.tool().args(["--list", "--json"]).output();
+        let output = output.map_err(|error| format!("cargo mutants: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("cargo mutants --list: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("the list of mutants: {error}"))
+    }
+
+    /// Tries those that no run has decided with the unit tests of their modules.
+    fn try_units(&self, mutants: &[Mutant]) -> Result<(), String> {
+        for (place, tests) in AREAS {
+            let fates = self.fates()?;
+            let open = |mutant: &&Mutant| mutant.file.starts_with(place) && !fates.contains_key(&mutant.name);
+            let open: Vec<&Mutant> = mutants.iter().filter(open).collect();
+            let arguments = ["--no-config", "-p", "pobj", "--features", "sim", "-C=--lib"];
+            // Built without optimization, they are ready sooner than they would run faster.
+            let settings = [("CARGO_PROFILE_DEV_OPT_LEVEL", "0")];
+            self.run(&open, TIMEOUTS[0], &settings, &arguments, &["--", "--", tests])?;
+        }
+        Ok(())
+    }
+
+    /// Tries those that the unit tests have missed with everything.
+    fn try_suites(&self, mutants: &[Mutant]) -> Result<(), String> {
+        let fates = self.fates()?;
+        let missed = |mutant: &&Mutant| fates.get(&mutant.name) == Some(&Fate::Missed);
+        let missed: Vec<&Mutant> = mutants.iter().filter(missed).collect();
+        self.run(&missed, TIMEOUTS[1], &[], &[], &[])
+    }
+
+    /// One run of the tool. Its results are found by [`fates`](Self::fates).
+    fn run(
+        &self,
+        mutants: &[&Mutant],
+        timeout: &str,
+        settings: &[(&str, &str)],
+        arguments: &[&str],
+        tests: &[&str],
+    ) -> Result<(), String> {
+        if mutants.is_empty() {
+            return Ok(());
+        }
+        let number = fs::read_dir(&self.kept).map_or(0, Iterator::count);
+        let directory = self.kept.join(format!("run-{number}"));
+        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        let mut cargo = self.tool();
+        cargo.args(arguments).args(["--timeout", timeout, "-j", &jobs, "--no-shuffle", "-o"]).arg(&directory);
+        let mut files: Vec<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
+        files.dedup();
+        cargo.args(files.iter().flat_map(|file| ["-f", file]));
+        cargo.args(mutants.iter().map(|mutant| format!("-F=^{}$", escape(&mutant.name))));
+        cargo.args(tests).envs(settings.iter().copied());
+        cargo.envs([("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_INCREMENTAL", "1")]);
+        let status = cargo.status().map_err(|error| format!("cargo mutants: {error}"))?;
+        match status.code() {
+            // Everything caught; something missed; something that never ended.
+            Some(0 | 2 | 3) => Ok(()),
+            _ => Err(format!("cargo mutants: {status}")),
+        }
+    }
+
+    /// What all runs have found. Of two results the better counts: what one suite misses, another one may catch.
+    fn fates(&self) -> Result<BTreeMap<String, Fate>, String> {
+        let mut fates = BTreeMap::new();
+        let Ok(runs) = fs::read_dir(&self.kept) else { return Ok(fates) };
+        for run in runs.flatten() {
+            let file = run.path().join("mutants.out/outcomes.json");
+            let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            note(&mut fates, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        Ok(fates)
+    }
+}
+
+fn note(fates: &mut BTreeMap<String, Fate>, outcomes: &str) -> Result<(), serde_json::Error> {
+    let report: Report = serde_json::from_str(outcomes)?;
+    for outcome in report.outcomes {
+        let Scenario::Mutant(mutant) = outcome.scenario else { continue };
+        let fate = match outcome.summary.as_str() {
+            "CaughtMutant" => Fate::Caught,
+            "MissedMutant" => Fate::Missed,
+            "Timeout" => Fate::Timeout,
+            "Unviable" => Fate::Unviable,
+            _ => Fate::Untried,
+        };
+        let known = fates.entry(mutant.name).or_insert(fate);
+        *known = fate.max(*known);
+    }
+    Ok(())
+}
+
+/// As a regular expression that only this text fits.
+fn escape(text: &str) -> String {
+    let escaped =
+        |char: char| if r".^$*+?()[]{}|\".contains(char) { format!("\\{char}") } else { char.into() };
+    text.chars().map(escaped).collect()
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Verdict {
+    mutants: u64,
+    viable: u64,
+    caught: u64,
+    endless: u64,
+    named: u64,
+    missed: Vec<String>,
+    wrong: Vec<String>,
+}
+
+impl Verdict {
+    fn of(
+        mutants: &[Mutant],
+        fates: &BTreeMap<String, Fate>,
+        mut names: Names,
+        read: impl Fn(&str) -> String,
+    ) -> Self {
+        let mut verdict = Self { mutants: mutants.len() as u64, ..Self::default() };
+        let mut sources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for mutant in mutants {
+            let fate = fates.get(&mutant.name).copied().unwrap_or(Fate::Untried);
+            verdict.viable += u64::from(fate != Fate::Unviable);
+            match fate {
+                Fate::Unviable => {}
+                Fate::Caught => verdict.caught += 1,
+                Fate::Timeout => verdict.endless += 1,
+                Fate::Untried => verdict.wrong.push(format!("not tried: {}", mutant.name)),
+                Fate::Missed => {
+                    let lines = sources
+                        .entry(&mutant.file)
+                        .or_insert_with(|| read(&mutant.file).lines().map(str::to_owned).collect());
+                    let line = lines.get(mutant.span.start.line - 1).map_or("", |line| line.trim());
+                    if names.has(&mutant.file, &[line, &mutant.name]) {
+                        verdict.named += 1;
+                    } else {
+                        verdict.missed.push(format!("{}\n    {line}", mutant.name));
+                    }
+                }
+            }
+        }
+        verdict
+            .wrong
+            .extend(names.unused().map(|name| format!("named, and no such mutant is missed: {name}")));
+        verdict
+    }
+
+    fn tell(self, begun: Instant, whole: bool, read: bool) -> ExitCode {
+        self.missed.iter().for_each(|missed| println!("MISSED {missed}"));
+        if !whole {
+            println!("{} mutants, {} missed", self.mutants, self.missed.len());
+            return if self.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        self.wrong.iter().for_each(|wrong| println!("{wrong}"));
+        let noticed = self.caught + self.endless;
+        let enough = noticed * 1000 >= self.viable * CAUGHT_MIN;
+        let note = "as `cargo mutants` makes them; what never ends is noticed by whoever waits for it";
+        let read = if read { "; they were tried before, the time is that of the judgement" } else { "" };
+        Evidence::of("R5", "each expression of journal, heap, opening and creating, changed")
+            .with("mutants", self.mutants)
+            .with("that compile", self.viable)
+            .with("caught", self.caught)
+            .with("that never end", self.endless)
+            .with("explained", self.named)
+            .violations((self.missed.len() + self.wrong.len()) as u64 + u64::from(!enough))
+            .note([note, read].concat())
+            .tell(begun.elapsed());
+        let good = self.missed.is_empty() && self.wrong.is_empty() && enough;
+        if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(name: &str, summary: &str) -> String {
+        format!(
+            r#"{{"scenario":{{"Mutant":{{"name":"{name}","file":"a.rs","span":{{"start":{{"line":1,"column":1}}}}}}}},"summary":"{summary}"}}"#
+        )
+    }
+
+    /// Would catch a mutant that nothing noticed and that passes, one that was not tried, and a reason for nothing.
+    #[test]
+    fn what_is_missed_must_be_named() {
+        let outcomes = [
+            r#"{"scenario":"Baseline","summary":"Success"}"#.to_owned(),
+            outcome("caught", "CaughtMutant"),
+            outcome("endless", "Timeout"),
+            outcome("invalid", "Unviable"),
+            outcome("known", "MissedMutant"),
+            outcome("lost", "MissedMutant"),
+            outcome("late", "MissedMutant"),
+        ];
+        let mut fates = BTreeMap::new();
+        note(&mut fates, &format!(r#"{{"outcomes":[{}]}}"#, outcomes.join(","))).unwrap();
+        note(&mut fates, &format!(r#"{{"outcomes":[{}]}}"#, outcome("late", "CaughtMutant"))).unwrap();
+        let mutant = |name: &str| Mutant {
+            name: name.to_owned(),
+            file: "a.rs".to_owned(),
+            span: Span { start: Place { line: 1 } },
+        };
+        let mutants = ["caught", "endless", "invalid", "known", "lost", "late", "untried"].map(mutant);
+        let names =
+            Names::parse("a.rs | the line | known | it is so\na.rs | the line | unknown | it was\n", 2);
+        let verdict = Verdict::of(&mutants, &fates, names.unwrap(), |_| "the line\n".to_owned());
+        assert_eq!((verdict.mutants, verdict.viable, verdict.caught), (7, 6, 2));
+        assert_eq!((verdict.endless, verdict.named), (1, 1));
+        assert_eq!(verdict.missed, ["lost\n    the line"]);
+        let wrong = ["not tried: untried", "named, and no such mutant is missed: a.rs: the line | unknown"];
+        assert_eq!(verdict.wrong, wrong);
+        assert_eq!(escape("a.rs:1: (b) < c"), r"a\.rs:1: \(b\) < c");
+    }
+}
