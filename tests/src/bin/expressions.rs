@@ -2,8 +2,10 @@
 //! creating must be noticed by a test, or be named in `tests/mutants.txt` with the reason why nothing can notice it.
 //!
 //! `expressions` tries each with the unit tests of its own module, which takes seconds, and what these miss with the suites
-//! that `.cargo/mutants.toml` names. What earlier runs have left in `target/mutants` is not tried again; `expressions judge`
-//! tries nothing. More words limit it to mutants whose names contain one of them, for example `heap/runs.rs`.
+//! that `.cargo/mutants.toml` names. All of that takes hours, so what is decided is not tried again: runs leave their results in
+//! `target/mutants`, and `tests/evidence/expressions.txt` lists the mutants that were noticed, which the program
+//! writes anew where `POBJ_EVIDENCE` says. `expressions again` does not read that list; `expressions judge` tries
+//! nothing. More words limit it to mutants whose names contain one of them, for example `heap/runs.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,11 +53,16 @@ struct Place {
 enum Fate {
     Untried,
     Missed,
+    /// It does not end.
     Timeout,
     Caught,
     /// It does not compile.
     Unviable,
 }
+
+/// What the list of those that were noticed calls them.
+const DECIDED: [(Fate, &str); 3] =
+    [(Fate::Caught, "caught"), (Fate::Timeout, "endless"), (Fate::Unviable, "unviable")];
 
 /// The tool's file of results.
 #[derive(Deserialize)]
@@ -77,27 +84,83 @@ enum Scenario {
 
 fn main() -> Result<ExitCode, String> {
     let begun = Instant::now();
-    let words: Vec<String> = env::args().skip(1).collect();
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let root = fs::canonicalize(root).map_err(|error| format!("{}: {error}", root.display()))?;
-    let campaign = Campaign { kept: root.join("target/mutants"), root };
-    let (only_judge, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "judge");
-    let wanted = |mutant: &Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word));
-    let mutants: Vec<Mutant> = campaign.list()?.into_iter().filter(wanted).collect();
-    if only_judge.is_empty() {
+    let (orders, words): (Vec<String>, Vec<String>) =
+        env::args().skip(1).partition(|word| ["again", "judge"].contains(&word.as_str()));
+    let ordered = |order: &str| orders.iter().any(|word| word == order);
+    let mut campaign = Campaign { kept: root.join("target/mutants"), root, known: BTreeMap::new() };
+    let all = campaign.list()?;
+    let keys = keys(&all, |path| campaign.source(path));
+    if !ordered("again") {
+        let text = fs::read_to_string(campaign.root.join("tests/evidence").join(LIST)).unwrap_or_default();
+        campaign.known = known(&all, &keys, &text);
+    }
+    let wanted = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word));
+    let mutants: Vec<Mutant> = all.iter().filter(wanted).cloned().collect();
+    if !ordered("judge") {
         campaign.try_units(&mutants)?;
         campaign.try_suites(&mutants)?;
     }
+    let fates = campaign.fates()?;
+    if let Some(directory) = env::var_os("POBJ_EVIDENCE") {
+        let file = Path::new(&directory).join(LIST);
+        fs::write(&file, list(&all, &keys, &fates))
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     let names = Names::read(&campaign.root.join("tests/mutants.txt"), 2)?;
-    let read = |path: &str| fs::read_to_string(campaign.root.join(path)).unwrap_or_default();
-    let verdict = Verdict::of(&mutants, &campaign.fates()?, names, read);
-    Ok(verdict.tell(begun, words.is_empty(), !only_judge.is_empty()))
+    let verdict = Verdict::of(&mutants, &fates, names, |path| campaign.source(path));
+    let before = mutants.iter().filter(|mutant| campaign.known.contains_key(&mutant.name)).count();
+    Ok(verdict.tell(begun, words.is_empty(), before as u64))
+}
+
+/// The file that lists the mutants that were noticed.
+const LIST: &str = "expressions.txt";
+
+/// What each mutant is called where lines may move: path, line of source, change, and which of several like it.
+fn keys<'m>(mutants: &'m [Mutant], read: impl Fn(&str) -> String) -> Vec<String> {
+    let mut sources: BTreeMap<&'m str, String> = BTreeMap::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let key = |mutant: &'m Mutant| {
+        let file = mutant.file.as_str();
+        let source = sources.entry(file).or_insert_with(|| read(file));
+        let line = source.lines().nth(mutant.span.start.line - 1).unwrap_or_default().trim();
+        let change = mutant.name.splitn(4, ':').last().unwrap_or_default().trim();
+        let key = format!("{file} | {line} | {change}");
+        let number = seen.entry(key.clone()).or_default();
+        *number += 1;
+        format!("{key} | {number}")
+    };
+    mutants.iter().map(key).collect()
+}
+
+fn list(mutants: &[Mutant], keys: &[String], fates: &BTreeMap<String, Fate>) -> String {
+    let line = |(mutant, key): (&Mutant, &String)| {
+        let fate = fates.get(&mutant.name)?;
+        let (_, word) = DECIDED.iter().find(|(known, _)| known == fate)?;
+        Some(format!("{word} | {key}\n"))
+    };
+    mutants.iter().zip(keys).filter_map(line).collect()
+}
+
+/// What a list says of the mutants there are.
+fn known(mutants: &[Mutant], keys: &[String], list: &str) -> BTreeMap<String, Fate> {
+    let lines = list.lines().filter_map(|line| line.split_once(" | "));
+    let words: BTreeMap<&str, &str> = lines.map(|(word, key)| (key, word)).collect();
+    let fate = |(mutant, key): (&Mutant, &String)| {
+        let said = words.get(key.as_str())?;
+        let (fate, _) = DECIDED.iter().find(|(_, word)| word == said)?;
+        Some((mutant.name.clone(), *fate))
+    };
+    mutants.iter().zip(keys).filter_map(fate).collect()
 }
 
 struct Campaign {
     root: PathBuf,
     /// Where results lie: a directory for each run.
     kept: PathBuf,
+    /// What the list says, by the mutants' names.
+    known: BTreeMap<String, Fate>,
 }
 
 impl Campaign {
@@ -105,6 +168,10 @@ impl Campaign {
         let mut cargo = Command::new("cargo");
         cargo.arg("mutants").current_dir(&self.root).env_remove("POBJ_EVIDENCE");
         cargo
+    }
+
+    fn source(&self, path: &str) -> String {
+        fs::read_to_string(self.root.join(path)).unwrap_or_default()
     }
 
     /// All mutants there are.
@@ -173,7 +240,7 @@ impl Campaign {
 
     /// What all runs have found. Of two results the better counts: what one suite misses, another one may catch.
     fn fates(&self) -> Result<BTreeMap<String, Fate>, String> {
-        let mut fates = BTreeMap::new();
+        let mut fates = self.known.clone();
         let Ok(runs) = fs::read_dir(&self.kept) else { return Ok(fates) };
         for run in runs.flatten() {
             let file = run.path().join("mutants.out/outcomes.json");
@@ -256,7 +323,7 @@ impl Verdict {
         verdict
     }
 
-    fn tell(self, begun: Instant, whole: bool, read: bool) -> ExitCode {
+    fn tell(self, begun: Instant, whole: bool, before: u64) -> ExitCode {
         self.missed.iter().for_each(|missed| println!("MISSED {missed}"));
         if !whole {
             println!("{} mutants, {} missed", self.mutants, self.missed.len());
@@ -266,15 +333,15 @@ impl Verdict {
         let noticed = self.caught + self.endless;
         let enough = noticed * 1000 >= self.viable * CAUGHT_MIN;
         let note = "as `cargo mutants` makes them; what never ends is noticed by whoever waits for it";
-        let read = if read { "; they were tried before, the time is that of the judgement" } else { "" };
         Evidence::of("R5", "each expression of journal, heap, opening and creating, changed")
             .with("mutants", self.mutants)
             .with("that compile", self.viable)
             .with("caught", self.caught)
             .with("that never end", self.endless)
+            .with("of these decided by an earlier run", before)
             .with("explained", self.named)
             .violations((self.missed.len() + self.wrong.len()) as u64 + u64::from(!enough))
-            .note([note, read].concat())
+            .note(note)
             .tell(begun.elapsed());
         let good = self.missed.is_empty() && self.wrong.is_empty() && enough;
         if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
