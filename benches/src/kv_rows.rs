@@ -22,10 +22,10 @@ use std::time::Instant;
 use crate::Result;
 use crate::bench::Bench;
 use crate::kv::{Contender, Records, Store, bytes_on_media};
-use crate::kv_pobj;
 use crate::peer::{pmemkv, stores};
 use crate::report::{Budget, Row};
 use crate::timing::{Pairs, median, nanos, turns_per_second};
+use crate::{kv_bare, kv_pobj};
 
 const RECORDS: usize = 1_000_000;
 /// Seconds after which a store is not asked to fill another file.
@@ -172,7 +172,7 @@ fn beside(rounds: &[Vec<Fill>], which: usize, other: usize, figure: fn(&Fill) ->
 /// Puts, gets and space on persistent memory, beside pmemkv's `cmap`: every put flushes and fences. Bytes on media are
 /// those of the closed file's pages that are not all zeros, which asks both the same: journal, lists of free space and
 /// tables that were outgrown count, room set aside does not. Beside them, what live objects take; pmemkv's without
-/// libpmemobj's headers.
+/// libpmemobj's headers. [`kv_bare`] says how fast this machine could be at all.
 ///
 /// # Errors
 ///
@@ -180,11 +180,11 @@ fn beside(rounds: &[Vec<Fill>], which: usize, other: usize, figure: fn(&Fill) ->
 pub fn memory_rows(bench: &Bench) -> Result<Vec<Row>> {
     let records = Records::new(bench.size(RECORDS, 20_000));
     let ours = kv_pobj::MEMORY;
-    let contenders: Vec<Contender> = ours.iter().copied().chain([PMEMKV]).collect();
+    let contenders: Vec<Contender> = ours.iter().copied().chain([PMEMKV, kv_bare::MEMORY]).collect();
     let rounds = (0..bench.size(3, 1))
         .map(|_| fill_in_turns(bench, &contenders, &records))
         .collect::<Result<Vec<_>>>()?;
-    let peer = ours.len();
+    let (peer, bare) = (ours.len(), ours.len() + 1);
     let mut rows = Vec::new();
     for (which, engine) in ours.iter().enumerate() {
         // The promises are the hash store's.
@@ -198,9 +198,13 @@ pub fn memory_rows(bench: &Bench) -> Result<Vec<Row>> {
         rows.push(Row::new("- without what its turns wait for at the end", puts, "ns"));
         let times = beside(&rounds, peer, which, |fill| fill.settled);
         rows.push(times.row("- pmemkv cmap, put", "ns").budget(asked(Budget::RatioAtLeast(8.0))));
+        let times = beside(&rounds, bare, which, |fill| fill.settled);
+        rows.push(times.row(format!("- {}, put", kv_bare::MEMORY.name), "ns"));
         rows.push(row("get", of(&rounds, which, |fill| fill.get), "ns"));
         let times = beside(&rounds, peer, which, |fill| fill.get);
         rows.push(times.row("- pmemkv cmap, get", "ns").budget(asked(Budget::RatioAtLeast(5.0))));
+        let times = beside(&rounds, bare, which, |fill| fill.get);
+        rows.push(times.row(format!("- {}, get", kv_bare::MEMORY.name), "ns"));
         let bytes = row("bytes on media", of(&rounds, which, |fill| fill.on_media), "bytes/record");
         rows.push(bytes.budget(asked(Budget::AtMost(160.0))));
         rows.push(Row::new("- of live objects", of(&rounds, which, |fill| fill.live), "bytes/record"));

@@ -23,6 +23,7 @@ pub mod counting;
 pub mod fences;
 pub mod fill;
 pub mod kv;
+pub mod kv_bare;
 pub mod kv_pobj;
 pub mod kv_rows;
 pub mod machine;
