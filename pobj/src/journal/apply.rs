@@ -12,15 +12,16 @@ use crate::media::Media;
 const PAGE_LEN: usize = 4096;
 const PAGE_WORDS: usize = PAGE_LEN / 8;
 /// Words held at once (64 MiB) and pieces of entries (64 MiB); reached, they are written out early, which is as good as
-/// later. Unit tests and Miri reach them.
+/// later. Unit tests and Miri reach them, and the next one.
 const WORDS_MAX: usize = if cfg!(any(miri, test)) { 1 << 10 } else { 8 << 20 };
 const PIECES_MAX: usize = if cfg!(any(miri, test)) { 64 } else { 4 << 20 };
 /// A page with more runs is read and written whole.
 const RUNS_MAX: usize = 3;
-/// One write to home is at most this long.
-const WRITE_LEN_MAX: usize = 1 << 20;
+/// One write to home is at most this long (1 MiB).
+const WRITE_LEN_MAX: usize = if cfg!(any(miri, test)) { 16 << 10 } else { 1 << 20 };
 /// Zero runs this long go to the medium directly.
 const LONG_ZEROS: u64 = (64 << 10) / 8;
+
 /// The part of an entry that lies in one page.
 #[derive(Clone, Copy)]
 struct Piece {
@@ -249,8 +250,12 @@ impl<'m> Applier<'m> {
 mod tests {
     //! Would catch a home that is written before it may be, a limit that loses words or their order, and a page that is
     //! completed with anything but what home holds.
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::media::RamMedia;
+    use crate::media::hooked::Hooked;
 
     const LEN: u64 = 1 << 20;
 
@@ -283,6 +288,63 @@ mod tests {
         expected[0x20000..0x20000 + LONG_ZEROS as usize * 8].fill(0);
         expected[4096..4096 + words.len()].fill(0x55);
         assert!(media.bytes() == expected);
+    }
+
+    /// How many writes reach the medium.
+    fn writes(add: impl FnOnce(&mut Applier<'_>)) -> u64 {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        let hook = move |what: &'static str, _: u64| {
+            counted.fetch_add(u64::from(what == "write"), Ordering::Relaxed);
+            Ok(())
+        };
+        let media = Hooked { memory: media(), hook: Box::new(hook) };
+        let mut applier = Applier::new(&media);
+        add(&mut applier);
+        applier.write_out().unwrap();
+        count.load(Ordering::Relaxed)
+    }
+
+    /// Would catch memory that grows beyond its limits, and what is written in pieces that it need not have.
+    #[test]
+    fn limits_are_kept_and_writes_are_few() {
+        let words = [0x55; WORDS_MAX * 8];
+        let media = media();
+        let words_at = |offset: u64, count: usize| Entry::Words { offset, words: &words[..count * 8] };
+        let mut holding = Applier::holding(&media);
+        assert!(holding.add(words_at(0, WORDS_MAX)).unwrap());
+        assert!(!holding.add(words_at(0, 2)).unwrap());
+        let mut holding = Applier::holding(&media);
+        assert!(holding.add(words_at(0, WORDS_MAX - 100)).unwrap());
+        assert!(!holding.add(words_at(0, 200)).unwrap());
+        let mut holding = Applier::holding(&media);
+        let holds = (0..=PIECES_MAX as u64).map(|number| holding.add(words_at(number * 8, 1)).unwrap());
+        assert_eq!(holds.filter(|held| *held).count(), PIECES_MAX);
+        // What is short waits for its neighbours; what is long does not.
+        let mut applier = Applier::new(&media);
+        assert!(applier.add(Entry::Zeros { offset: 0, count: LONG_ZEROS }).unwrap());
+        assert_eq!(applier.pieces.len(), 0);
+        assert!(applier.add(Entry::Zeros { offset: 0, count: LONG_ZEROS - 1 }).unwrap());
+        assert_eq!(applier.pieces.len(), (LONG_ZEROS as usize * 8).div_ceil(PAGE_LEN));
+
+        let write_words = WRITE_LEN_MAX as u64 / 8;
+        let zeros =
+            |offset, count| writes(|applier| assert!(applier.add(Entry::Zeros { offset, count }).unwrap()));
+        // A page that is known whole, two that lie together, and runs that are as long as a write may be, and longer.
+        assert_eq!(zeros(8192, PAGE_WORDS as u64), 1);
+        assert_eq!(zeros(8192, 2 * PAGE_WORDS as u64), 1);
+        assert_eq!(zeros(8192, write_words), 1);
+        assert_eq!(zeros(8192, write_words + 1), 2);
+        assert_eq!(zeros(8192, write_words * 2), 2);
+        assert_eq!(zeros(8192, LONG_ZEROS), LONG_ZEROS * 8 / WRITE_LEN_MAX as u64);
+        assert_eq!(zeros(8192, LONG_ZEROS + 1), LONG_ZEROS * 8 / WRITE_LEN_MAX as u64 + 1);
+        // Few runs are written as they are, many as the page that they are in.
+        for (runs, expected) in [(1, 1), (RUNS_MAX, RUNS_MAX as u64), (RUNS_MAX + 1, 1)] {
+            let found = writes(|applier| {
+                (0..runs as u64).for_each(|run| assert!(applier.add(words_at(4096 + run * 64, 1)).unwrap()));
+            });
+            assert_eq!(found, expected, "{runs}");
+        }
     }
 
     /// Far more small entries than are held at once: of each word the last one stays, and what lies between is untouched.
