@@ -103,6 +103,12 @@ impl Pace {
         }
     }
 
+    /// Whether a checkpoint has begun and not ended.
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> bool {
+        self.began.load(Ordering::Relaxed) != 0
+    }
+
     /// Sleeps what is owed, if anything. The caller holds nothing that others wait for.
     #[inline]
     pub(super) fn pay(&self) {
@@ -155,5 +161,59 @@ mod tests {
         assert!(before.elapsed() >= SLEEP_MAX);
         pace.end();
         assert_eq!(pace.owed.load(Ordering::Relaxed), 0);
+    }
+
+    /// Catches a pace that looks at the wrong times, expects the wrong time of a checkpoint, or learns nothing from it.
+    #[test]
+    fn the_last_checkpoint_says_how_long_the_next_will_take() {
+        let pace = Pace::new();
+        let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        pace.begin(1 << 20, 1000, 1 << 13);
+        assert_eq!(get(&pace.expected), (1 << 20) * FIRST_RATE / 1000);
+        let first_look = 1000 + (1 << 13) / FREE_PART;
+        assert_eq!(get(&pace.look_at), first_look);
+        pace.note(first_look - 1);
+        assert_eq!(get(&pace.look_at), first_look);
+        pace.note(first_look);
+        assert_eq!(get(&pace.look_at), first_look + (1 << 13) / LOOKS);
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(pace.runs());
+        pace.end();
+        assert!(!pace.runs());
+        assert_eq!(get(&pace.look_at), u64::MAX);
+        let rate = get(&pace.rate);
+        assert!(
+            (5_000_000_000 / (1 << 20)..1_000_000_000_000 / (1 << 20)).contains(&rate),
+            "{rate} ps for a byte"
+        );
+        // One byte in two milliseconds does not mean two seconds for a kibibyte.
+        pace.begin(1, 0, 100);
+        assert_eq!(get(&pace.expected), rate / 1000);
+        std::thread::sleep(Duration::from_millis(2));
+        pace.end();
+        assert!((2_000_000_000 / (1 << 16)..1_000_000_000).contains(&get(&pace.rate)));
+        // Nothing runs, nobody owes.
+        pace.look(1 << 40);
+        assert_eq!(get(&pace.owed), 0);
+    }
+
+    /// Catches commits that pay what has been paid by waiting for something else, that sleep for nothing, or too long.
+    #[test]
+    fn what_is_owed_is_what_is_left() {
+        let pace = Pace::new();
+        let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        pace.begin(10 << 20, 0, 1 << 20);
+        let half = get(&pace.expected) / 2;
+        std::thread::sleep(Duration::from_millis(20));
+        pace.note(1 << 19);
+        assert!(get(&pace.owed) <= half - 20_000_000, "{} of {half} ns", get(&pace.owed));
+        let least = SLEEP_MIN.as_nanos() as u64;
+        for (owed, left) in [(least - 1, least - 1), (least, 0), (3_600_000_000_000, 0)] {
+            pace.owed.store(owed, Ordering::Relaxed);
+            let before = Instant::now();
+            pace.pay();
+            assert!(before.elapsed() < Duration::from_secs(20));
+            assert_eq!(get(&pace.owed), left);
+        }
     }
 }

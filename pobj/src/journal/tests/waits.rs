@@ -112,9 +112,11 @@ fn two_checkpoints(domain: Domain, sync: Result<()>) -> (Scene, [Result<()>; 2])
         let second = scope.spawn(|| scene.journal.checkpoint());
         scene.until_somebody_waits();
         assert!(!second.is_finished() && scene.journal.home_txid() == 0);
+        assert!(scene.journal.pace.runs());
         end.send(sync).unwrap();
         [first, second].map(|checkpoint| checkpoint.join().unwrap())
     });
+    assert!(!scene.journal.pace.runs());
     (scene, ended)
 }
 
@@ -300,6 +302,25 @@ fn the_background_syncs_and_checkpoints() {
 }
 
 /// Catches a background thread that tries again what has failed, and committers that are not told.
+/// Where there is nothing to do, nothing is done, and nobody wakes to see that.
+#[test]
+fn the_background_sleeps_while_nothing_is_due() {
+    for (domain, image) in WAYS {
+        let scene = scene(domain, image, RING_LEN, quiet());
+        let background = Background::start(Arc::clone(&scene.journal)).unwrap();
+        if image == ImageMode::Private {
+            let before = counts_here();
+            let txid = scene.append(1, Durability::Immediate);
+            scene.journal.wait_durable(txid, before).unwrap();
+        }
+        until("the background thread is at work", || scene.journal.lock().background_idle);
+        thread::sleep(Duration::from_millis(30));
+        assert!(scene.journal.lock().background_idle, "{domain} {image:?}");
+        assert_eq!(scene.journal.counts().checkpoints, 0, "{domain} {image:?}");
+        drop(background);
+    }
+}
+
 #[test]
 fn the_background_ends_where_the_medium_fails() {
     let fails = Arc::new(AtomicU64::new(0));
