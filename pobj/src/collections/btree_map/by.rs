@@ -9,7 +9,7 @@ use super::{PBTreeMap, change};
 use crate::ground::error::Result;
 use crate::layout::Persistent;
 use crate::tx::Tx;
-use crate::typed::{LEVELS, NodeBox, NodeRef, Walk, Way};
+use crate::typed::{LEVELS, NodeBox, NodeMut, NodeRef, Walk, Way};
 
 /// Where the probe is among the elements of a node: `Ok` of its index, or `Err` of the gap where it belongs.
 pub(crate) trait Search<K, V>: Fn(NodeRef<'_, K, V>) -> Result<usize, usize> {}
@@ -100,6 +100,17 @@ where
         self.remove_at(&mut place, tx).map(|(element, _)| element)
     }
 
+    /// Shows `change` the keys and values of each node, for other keys that stand to each other as the elements do. All keys
+    /// are remembered.
+    pub(crate) fn change_keys(&mut self, tx: &Tx<'p>, mut change: impl FnMut(&mut [K], &[V]))
+    where
+        K: Copy,
+    {
+        if let Some(root) = &mut self.root {
+            change_keys(root.change(), tx, &mut change);
+        }
+    }
+
     /// Nodes for a [`halve`](Self::halve).
     pub(crate) fn spares(&self, tx: &Tx<'p>) -> Result<Spares<'p, K, V>> {
         // Two to divide the root, and one for each level that the dividing element may have to split, and a root.
@@ -144,6 +155,20 @@ fn kept<K, V>(root: NodeRef<'_, K, V>) -> Option<usize> {
         (1, _) => Some(0),
         (len, _) => Some(len / 2),
     }
+}
+
+fn change_keys<'p, K, V>(
+    mut node: NodeMut<'_, 'p, K, V>,
+    tx: &Tx<'p>,
+    change: &mut impl FnMut(&mut [K], &[V]),
+) {
+    let mut index = 0;
+    while let Some(child) = node.for_now().child(index) {
+        change_keys(child, tx, change);
+        index += 1;
+    }
+    let (keys, values) = node.into_keys(tx);
+    change(keys, values);
 }
 
 /// Elements of a node and of all below.

@@ -1,6 +1,6 @@
 //! From a key to the lock of its part, while the row and the parts change.
 
-use super::{Order, OrderedTable, Part, Probe};
+use super::{Entry, Order, OrderedTable, Part, Probe};
 use crate::ground::error::{Error, Result};
 use crate::tx::Tx;
 use crate::typed::{LockBox, LockPlace, PRwLock, PRwLockReadGuard, PRwLockWriteGuard};
@@ -42,36 +42,41 @@ impl<'a, 'p> Locks<'a, 'p> for PRwLockWriteGuard<'a, 'p, Part<'p>> {
 
 /// What a look at the row came to.
 enum Step<G> {
-    Held(G),
+    Held(Held<G>),
     Busy(LockPlace),
 }
 
-/// A part for changing, and how many others there were when it was found.
-pub(super) struct Changing<'a, 'p> {
-    pub(super) part: PRwLockWriteGuard<'a, 'p, Part<'p>>,
-    pub(super) parts: usize,
+/// A part under its lock.
+pub(super) struct Held<G> {
+    pub(super) part: G,
+    /// Where the heads of its keys begin; does not change while it is locked.
+    pub(super) skip: usize,
+    /// How many others there were when it was found.
+    pub(super) others: usize,
 }
+
+pub(super) type Changing<'a, 'p> = Held<PRwLockWriteGuard<'a, 'p, Part<'p>>>;
 
 impl<'p, O: Order> OrderedTable<'p, O> {
     /// The part of a key, for looking at it.
     #[inline]
     pub(super) fn look_at<'a>(
         &'a self,
-        probe: Probe<'_>,
+        key: &[u8],
         tx: &'a Tx<'p>,
-    ) -> Result<PRwLockReadGuard<'a, 'p, Part<'p>>> {
-        self.lock(probe, tx).map(|(part, _)| part)
+    ) -> Result<Held<PRwLockReadGuard<'a, 'p, Part<'p>>>> {
+        self.lock(key, tx)
     }
 
     /// The part of a key, for changing it.
     #[inline]
-    pub(super) fn change<'a>(&'a self, probe: Probe<'_>, tx: &'a Tx<'p>) -> Result<Changing<'a, 'p>> {
-        self.lock(probe, tx).map(|(part, parts)| Changing { part, parts })
+    pub(super) fn change<'a>(&'a self, key: &[u8], tx: &'a Tx<'p>) -> Result<Changing<'a, 'p>> {
+        self.lock(key, tx)
     }
 
-    /// The part of a key, and the number of the others.
     #[inline]
-    fn lock<'a, G: Locks<'a, 'p>>(&'a self, probe: Probe<'_>, tx: &'a Tx<'p>) -> Result<(G, usize)> {
+    fn lock<'a, G: Locks<'a, 'p>>(&'a self, key: &[u8], tx: &'a Tx<'p>) -> Result<Held<G>> {
+        let probe = Probe::new::<O>(key);
         let mut waited: Option<LockPlace> = None;
         loop {
             // With a lock in hand that may be that of a part which is gone, it does not wait (OR2).
@@ -82,16 +87,21 @@ impl<'p, O: Order> OrderedTable<'p, O> {
                     None => G::try_first(&self.first, tx)?,
                 };
                 let place = || entry.map_or_else(|| self.first.place(), |(_, entry)| entry.part.place());
-                let step = held.map_or_else(|| Step::Busy(place()), Step::Held);
-                Ok::<_, Error>((step, row.len()))
+                Ok::<_, Error>(match held {
+                    Some(part) => {
+                        let skip = entry.map_or(0, |(_, entry)| Entry::skip(entry));
+                        Step::Held(Held { part, skip, others: row.len() })
+                    }
+                    None => Step::Busy(place()),
+                })
             });
             if let Some(place) = waited.take() {
                 // Without effect on a lock that is held now.
                 place.let_go(tx);
             }
             match found?.transpose()? {
-                Some((Step::Held(part), parts)) => return Ok((part, parts)),
-                Some((Step::Busy(place), _)) => {
+                Some(Step::Held(held)) => return Ok(held),
+                Some(Step::Busy(place)) => {
                     G::wait(place, tx)?;
                     waited = Some(place);
                 }

@@ -40,11 +40,11 @@ use crate::collections::btree_map::Path;
 use crate::ground::error::Result;
 use crate::layout::{Persistent, View, Visit};
 use crate::tx::Tx;
-use crate::typed::{Label, LockBox, PRwLock, Pair, ReadGuard, persistent_struct};
+use crate::typed::{Label, LockBox, PRwLock, Pair, ReadGuard, Way, persistent_struct};
 
 pub use bounds::{Bounds, KeyRange, Seek};
 pub use order::{Bytewise, Order};
-use order::{Keyed, Probe};
+use order::{Keyed, Probe, head_behind};
 
 /// Records of a part that is to be split.
 const PART_MAX: usize = if cfg!(miri) {
@@ -86,7 +86,7 @@ type Row<'p> = PBTreeMap<'p, u64, Entry<'p>>;
 /// A part in the row.
 #[repr(C)]
 struct Entry<'p> {
-    /// Its first key, or one before that and behind all of the part before.
+    /// Its first key, or one before that and behind all of the part before. The value is [`skip`](Self::skip).
     fence: Pair<'p>,
     part: LockBox<'p, Part<'p>>,
 }
@@ -100,6 +100,50 @@ persistent_struct! {
     check = |view: View<'_>, visit: &mut Visit<'_>| {
         Self::MEMBERS.iter().try_for_each(|member| member.validate(view, visit))
     };
+}
+
+impl<'p> Entry<'p> {
+    /// How many bytes, which its keys have in common, the heads of the part's keys leave out: a fence says it in a value of
+    /// four bytes, and 0 where it has none.
+    #[inline]
+    fn skip(&self) -> usize {
+        self.fence.value().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+    }
+
+    /// Gives the part's keys the heads that belong to another `skip`. On an error nothing has changed.
+    fn set_skip<O: Order>(&mut self, tx: &Tx<'p>, part: &mut Part<'p>, skip: u32) -> Result<()> {
+        self.fence.set_value(tx, &skip.to_le_bytes())?;
+        give_heads::<O>(part, tx, skip);
+        Ok(())
+    }
+}
+
+/// Gives a part's keys their heads behind `skip` bytes.
+fn give_heads<'p, O: Order>(part: &mut Part<'p>, tx: &Tx<'p>, skip: u32) {
+    part.change_keys(tx, |heads, records| {
+        // They lie anywhere: the waits for those of a node overlap.
+        records.iter().for_each(Pair::expect);
+        for (head, record) in heads.iter_mut().zip(records) {
+            *head = head_behind::<O>(record.key(), skip as usize);
+        }
+    });
+}
+
+/// What the keys from one fence up to the next have in common. Nothing is known of those before the first fence, and behind the
+/// last.
+fn common_len<O: Order>(low: Option<&[u8]>, high: Option<&[u8]>) -> u32 {
+    low.zip(high).map_or(0, |(low, high)| O::common_len(low, high).try_into().unwrap_or(0))
+}
+
+/// The entry before the one of this fence, and the one behind it.
+fn neighbours<'r, 'p, O: Order>(row: &'r Row<'p>, fence: &[u8]) -> [Option<&'r Entry<'p>>; 2] {
+    let place = |node| match Probe::new::<O>(fence).search::<O, _>(node) {
+        Ok(place) => (place, place + 1),
+        Err(place) => (place, place),
+    };
+    let mut before = row.range_by(|_| Way::Before(0), |node| Way::Before(place(node).0));
+    let mut behind = row.range_by(|node| Way::Before(place(node).1), |node| Way::Before(node.len()));
+    [before.next_back(), behind.next()].map(|found| found.map(|(_, entry)| entry))
 }
 
 impl Keyed for Entry<'_> {
@@ -146,47 +190,83 @@ impl<'p, O: Order> OrderedTable<'p, O> {
         pair: Pair<'p>,
     ) -> Result<()> {
         held.part.insert_at_place(tx, place, head, pair)?;
-        let len_max = if held.parts < EARLY_PARTS { EARLY_MAX } else { PART_MAX };
+        let len_max = if held.others < EARLY_PARTS { EARLY_MAX } else { PART_MAX };
         if held.part.len() > len_max {
-            self.split(tx, &mut held.part);
+            self.split(tx, &mut held.part, held.skip);
         }
         Ok(())
     }
 
     /// Splits a large part, if that is possible at once. Whatever goes wrong, the part is as good as it was.
     #[cold]
-    fn split(&self, tx: &Tx<'p>, part: &mut Part<'p>) {
+    fn split(&self, tx: &Tx<'p>, part: &mut Part<'p>, skip: usize) {
         let Ok(Some(mut row)) = self.row.try_write(tx) else { return };
         // All that can fail comes before anything changes.
         let Ok(spares) = part.spares(tx) else { return };
-        let Some((&head, middle)) = part.middle() else { return };
-        let Ok(fence) = Pair::new(tx, middle.key(), &[]) else { return };
+        let Some((_, middle)) = part.middle() else { return };
+        let middle = middle.key().to_vec();
+        let probe = Probe::new::<O>(&middle);
+        let [below, above] = neighbours::<O>(&row, &middle);
+        let low = below.map(|entry| entry.key().to_vec());
+        let upper_skip = common_len::<O>(Some(&middle), above.map(Keyed::key));
+        let Ok(fence) = Pair::new(tx, &middle, &upper_skip.to_le_bytes()) else { return };
         let Ok(upper) = LockBox::new(tx, Part::new()) else { return };
         // Somebody may still wait for a part that was at this place once.
         let Ok(Some(mut records)) = upper.try_write(tx) else { return };
-        let probe = Probe { key: middle.key(), head };
         let (place, known) = row.place_by(|node| probe.search::<O, _>(node));
-        if known || row.insert_at_place(tx, place, head, Entry { fence, part: upper }).is_err() {
+        if known || row.insert_at_place(tx, place, probe.head, Entry { fence, part: upper }).is_err() {
             return;
         }
-        if let Ok(Some(half)) = part.halve(tx, spares) {
-            *records = half;
+        let Ok(Some(half)) = part.halve(tx, spares) else { return };
+        *records = half;
+        if upper_skip as usize != skip {
+            give_heads::<O>(&mut records, tx, upper_skip);
+        }
+        let lower_skip = common_len::<O>(low.as_deref(), Some(&middle));
+        if lower_skip as usize != skip
+            && let Some(low) = low
+            && let Some(entry) = entry_mut::<O>(&mut row, &low, tx)
+        {
+            // Where that fails the heads say less than they could.
+            let _ = entry.set_skip::<O>(tx, part, lower_skip);
         }
     }
 
     /// Takes the part of a key out of the row, if it is empty and that is possible at once.
     #[cold]
-    fn drop_part(&self, tx: &Tx<'p>, probe: Probe<'_>) {
+    fn drop_part(&self, tx: &Tx<'p>, key: &[u8]) {
         let Ok(Some(mut row)) = self.row.try_write(tx) else { return };
-        let Some((&head, entry)) = row.floor_by(|node| probe.search::<O, _>(node)) else { return };
+        let probe = Probe::new::<O>(key);
+        let Some((_, entry)) = row.floor_by(|node| probe.search::<O, _>(node)) else { return };
         if !matches!(entry.part.try_write(tx), Ok(Some(part)) if part.is_empty()) {
             return;
         }
-        let fence = Probe { key: entry.key(), head };
-        if let (place, true) = row.place_by(|node| fence.search::<O, _>(node)) {
+        let fence = entry.key().to_vec();
+        let [below, above] = neighbours::<O>(&row, &fence);
+        if let Some(below) = below {
+            // The keys of the part before may have less in common from now on.
+            let skip = common_len::<O>(Some(below.key()), above.map(Keyed::key));
+            if skip as usize != below.skip() {
+                let low = below.key().to_vec();
+                let Some(below) = entry_mut::<O>(&mut row, &low, tx) else { return };
+                let Ok(Some(mut part)) = below.part.try_write(tx) else { return };
+                if below.set_skip::<O>(tx, &mut part, skip).is_err() {
+                    return;
+                }
+            }
+        }
+        let probe = Probe::new::<O>(&fence);
+        if let (place, true) = row.place_by(|node| probe.search::<O, _>(node)) {
             drop(row.remove_at_place(place, tx));
         }
     }
+}
+
+/// The entry of a fence, for changing.
+fn entry_mut<'r, 'p, O: Order>(row: &'r mut Row<'p>, fence: &[u8], tx: &Tx<'p>) -> Option<&'r mut Entry<'p>> {
+    let probe = Probe::new::<O>(fence);
+    let (place, known) = row.place_by(|node| probe.search::<O, _>(node));
+    if known { row.value_at(&place, tx) } else { None }
 }
 
 impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
@@ -197,10 +277,11 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
     #[inline]
     fn get<'a, R: Persistent>(&'a self, key: &[u8], guard: &'a ReadGuard<'p, R>) -> Option<&'a [u8]> {
         let probe = Probe::new::<O>(key);
-        let part = match self.row.get(guard).floor_by(|node| probe.search::<O, _>(node)) {
-            Some((_, entry)) => entry.part.get(guard),
-            None => self.first.get(guard),
+        let (part, skip) = match self.row.get(guard).floor_by(|node| probe.search::<O, _>(node)) {
+            Some((_, entry)) => (entry.part.get(guard), entry.skip()),
+            None => (self.first.get(guard), 0),
         };
+        let probe = Probe::behind::<O>(key, skip);
         part.get_by(|node| probe.search::<O, _>(node)).map(|(_, pair)| pair.value())
     }
 
@@ -218,15 +299,15 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
 
     #[inline]
     fn get_with<T>(&self, key: &[u8], tx: &Tx<'p>, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
-        let probe = Probe::new::<O>(key);
-        let part = self.look_at(probe, tx)?;
-        Ok(part.get_by(|node| probe.search::<O, _>(node)).map(|(_, pair)| look(pair.value())))
+        let held = self.look_at(key, tx)?;
+        let probe = Probe::behind::<O>(key, held.skip);
+        Ok(held.part.get_by(|node| probe.search::<O, _>(node)).map(|(_, pair)| look(pair.value())))
     }
 
     #[inline]
     fn put(&self, tx: &Tx<'p>, key: &[u8], value: &[u8]) -> Result<bool> {
-        let probe = Probe::new::<O>(key);
-        let mut held = self.change(probe, tx)?;
+        let mut held = self.change(key, tx)?;
+        let probe = Probe::behind::<O>(key, held.skip);
         let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
         if found {
             if let Some(pair) = held.part.value_at(&place, tx) {
@@ -239,9 +320,8 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
     }
 
     fn put_pair(&self, tx: &Tx<'p>, pair: Pair<'p>) -> Result<bool> {
-        let head = O::head(pair.key());
-        let probe = Probe { key: pair.key(), head };
-        let mut held = self.change(probe, tx)?;
+        let mut held = self.change(pair.key(), tx)?;
+        let probe = Probe::behind::<O>(pair.key(), held.skip);
         let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
         if found {
             if let Some(known) = held.part.value_at(&place, tx) {
@@ -249,12 +329,13 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
             }
             return Ok(false);
         }
+        let head = probe.head;
         self.add(tx, &mut held, place, head, pair).map(|()| true)
     }
 
     fn insert_if_absent(&self, tx: &Tx<'p>, key: &[u8], value: &[u8]) -> Result<bool> {
-        let probe = Probe::new::<O>(key);
-        let mut held = self.change(probe, tx)?;
+        let mut held = self.change(key, tx)?;
+        let probe = Probe::behind::<O>(key, held.skip);
         let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
         if found {
             return Ok(false);
@@ -270,8 +351,8 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
         range: impl FnOnce(usize) -> Result<Range<usize>>,
         change: impl FnOnce(&mut [u8]) -> T,
     ) -> Result<Option<T>> {
-        let probe = Probe::new::<O>(key);
-        let mut held = self.change(probe, tx)?;
+        let mut held = self.change(key, tx)?;
+        let probe = Probe::behind::<O>(key, held.skip);
         let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
         if !found {
             return Ok(None);
@@ -282,16 +363,16 @@ impl<'p, O: Order> Table<'p> for OrderedTable<'p, O> {
     }
 
     fn remove(&self, key: &[u8], tx: &Tx<'p>) -> Result<bool> {
-        let probe = Probe::new::<O>(key);
-        let mut held = self.change(probe, tx)?;
+        let mut held = self.change(key, tx)?;
+        let probe = Probe::behind::<O>(key, held.skip);
         let (place, found) = held.part.place_by(|node| probe.search::<O, _>(node));
         if !found {
             return Ok(false);
         }
         drop(held.part.remove_at_place(place, tx));
-        if held.part.is_empty() && held.parts > 0 {
+        if held.part.is_empty() && held.others > 0 {
             drop(held);
-            self.drop_part(tx, probe);
+            self.drop_part(tx, key);
         }
         Ok(true)
     }

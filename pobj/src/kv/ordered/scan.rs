@@ -8,7 +8,7 @@ use crate::collections::btree_map;
 use crate::ground::error::Result;
 use crate::layout::Persistent;
 use crate::tx::Tx;
-use crate::typed::{LockBox, NodeRef, PRwLock, PRwLockReadGuard, PRwLockWriteGuard, Pair, ReadGuard, Way};
+use crate::typed::{NodeRef, PRwLock, PRwLockReadGuard, PRwLockWriteGuard, Pair, ReadGuard, Way};
 
 /// All keys.
 pub(super) const ALL: Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
@@ -16,21 +16,28 @@ pub(super) const ALL: Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
 /// A part, by what leads to it.
 enum Found<'a, 'r, 'p> {
     First(&'a PRwLock<'p, Part<'p>>),
-    Other(&'r LockBox<'p, Part<'p>>),
+    Other(&'r Entry<'p>),
 }
 
 impl<'a, 'p> Found<'a, '_, 'p> {
     fn read(&self, tx: &'a Tx<'p>) -> Result<PRwLockReadGuard<'a, 'p, Part<'p>>> {
         match self {
             Self::First(lock) => lock.read(tx),
-            Self::Other(lock) => lock.read(tx),
+            Self::Other(entry) => entry.part.read(tx),
         }
     }
 
     fn write(&self, tx: &'a Tx<'p>) -> Result<PRwLockWriteGuard<'a, 'p, Part<'p>>> {
         match self {
             Self::First(lock) => lock.write(tx),
-            Self::Other(lock) => lock.write(tx),
+            Self::Other(entry) => entry.part.write(tx),
+        }
+    }
+
+    fn entry(&self) -> Option<&Entry<'p>> {
+        match self {
+            Self::First(_) => None,
+            Self::Other(entry) => Some(entry),
         }
     }
 }
@@ -51,10 +58,15 @@ fn place(result: std::result::Result<usize, usize>) -> usize {
     result.unwrap_or_else(|place| place)
 }
 
-/// The records of a part between two bounds.
-fn records<'a, 'p, O: Order>(part: &'a Part<'p>, (start, end): Bounds<'_>) -> Records<'a, 'p> {
+/// The records of a part between two bounds that lie in it.
+fn records<'a, 'p, O: Order>(
+    part: &'a Part<'p>,
+    entry: Option<&Entry<'p>>,
+    (start, end): Bounds<'_>,
+) -> Records<'a, 'p> {
+    let skip = entry.map_or(0, Entry::skip);
     let probe = |bound: Bound<&[u8]>, node: NodeRef<'a, u64, Pair<'p>>| match bound {
-        Bound::Included(key) | Bound::Excluded(key) => Probe::new::<O>(key).search::<O, _>(node),
+        Bound::Included(key) | Bound::Excluded(key) => Probe::behind::<O>(key, skip).search::<O, _>(node),
         Bound::Unbounded => Err(0),
     };
     let front = |node| match (start, probe(start, node)) {
@@ -128,9 +140,11 @@ impl<'p, O: Order> OrderedTable<'p, O> {
             let (start, end) = bounds;
             let front_part = front.map_or_else(|| self.first.get(guard), |entry| entry.part.get(guard));
             let front_end = if back.is_some() { Bound::Unbounded } else { end };
-            let front = records::<O>(front_part, (start, front_end));
-            let between = between.flat_map(|(_, entry)| records::<O>(entry.part.get(guard), ALL));
-            let back = back.map(|entry| records::<O>(entry.part.get(guard), (Bound::Unbounded, end)));
+            let front = records::<O>(front_part, front, (start, front_end));
+            let between =
+                between.flat_map(|(_, entry)| records::<O>(entry.part.get(guard), Some(entry), ALL));
+            let back =
+                back.map(|entry| records::<O>(entry.part.get(guard), Some(entry), (Bound::Unbounded, end)));
             front.chain(between).chain(back.into_iter().flatten())
         });
         parts.into_iter().flatten().map(bytes)
@@ -145,9 +159,10 @@ impl<'p, O: Order> OrderedTable<'p, O> {
         let front_part = front.map_or_else(|| self.first.get(guard), |entry| entry.part.get(guard));
         let front_end = if back.is_some() { Bound::Unbounded } else { end };
         let whole: usize = between.map(|(_, entry)| entry.part.get(guard).len()).sum();
-        let last =
-            back.map_or(0, |entry| records::<O>(entry.part.get(guard), (Bound::Unbounded, end)).count());
-        records::<O>(front_part, (start, front_end)).count() + whole + last
+        let last = back.map_or(0, |entry| {
+            records::<O>(entry.part.get(guard), Some(entry), (Bound::Unbounded, end)).count()
+        });
+        records::<O>(front_part, front, (start, front_end)).count() + whole + last
     }
 
     /// Shows each part of a range to `look`, locked, with the bounds that matter in it, until that breaks off.
@@ -171,7 +186,7 @@ impl<'p, O: Order> OrderedTable<'p, O> {
             let next = if backwards { parts.next_back() } else { parts.next() };
             let Some((entry, bounds)) = next else { return Ok(ControlFlow::Continue(())) };
             let found = match entry {
-                Some(entry) => Found::Other(&entry.part),
+                Some(entry) => Found::Other(entry),
                 None => Found::First(&self.first),
             };
             let flow = look(&found, bounds)?;
@@ -191,8 +206,8 @@ impl<'p, O: Order> OrderedTable<'p, O> {
     ) -> Result<ControlFlow<B>> {
         let row = self.row.read(tx)?;
         self.parts(&row, bounds, backwards, |part, bounds| {
-            let part = part.read(tx)?;
-            let mut records = records::<O>(&part, bounds).map(bytes);
+            let (part, entry) = (part.read(tx)?, part.entry());
+            let mut records = records::<O>(&part, entry, bounds).map(bytes);
             Ok(match backwards {
                 false => records.try_for_each(|(key, value)| each(key, value)),
                 true => records.rev().try_for_each(|(key, value)| each(key, value)),
@@ -205,8 +220,8 @@ impl<'p, O: Order> OrderedTable<'p, O> {
         let row = self.row.read(tx)?;
         let mut count = 0;
         let _: ControlFlow<()> = self.parts(&row, bounds, false, |part, bounds| {
-            let part = part.read(tx)?;
-            count += if bounds == ALL { part.len() } else { records::<O>(&part, bounds).count() };
+            let (part, entry) = (part.read(tx)?, part.entry());
+            count += if bounds == ALL { part.len() } else { records::<O>(&part, entry, bounds).count() };
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)
@@ -226,14 +241,13 @@ impl<'p, O: Order> OrderedTable<'p, O> {
                 return Ok(ControlFlow::Continue(()));
             }
             let popped = if last { part.pop_last(tx) } else { part.pop_first(tx) };
-            Ok(popped.map_or(ControlFlow::Continue(()), |(head, pair)| {
-                ControlFlow::Break((head, pair, part.is_empty()))
-            }))
+            Ok(popped
+                .map_or(ControlFlow::Continue(()), |(_, pair)| ControlFlow::Break((pair, part.is_empty()))))
         })?;
         drop(row);
-        let ControlFlow::Break((head, pair, emptied)) = popped else { return Ok(None) };
+        let ControlFlow::Break((pair, emptied)) = popped else { return Ok(None) };
         if emptied {
-            self.drop_part(tx, Probe { key: pair.key(), head });
+            self.drop_part(tx, pair.key());
         }
         Ok(Some(look(pair.key(), pair.value())))
     }

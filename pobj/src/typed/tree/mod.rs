@@ -244,6 +244,23 @@ impl<'a, 'p, K, V> NodeMut<'a, 'p, K, V> {
         }
     }
 
+    /// The same access for a while.
+    #[inline]
+    pub(crate) fn for_now(&mut self) -> NodeMut<'_, 'p, K, V> {
+        NodeMut { addr: self.addr, brand: PhantomData, content: PhantomData }
+    }
+
+    /// The keys, for changing, and the values. All keys are remembered.
+    pub(crate) fn into_keys(self, tx: &Tx<'p>) -> (&'a mut [K], &'a [V]) {
+        let node = NodeRef::<'a, K, V> { addr: self.addr, content: PhantomData };
+        let (addr, len) = (self.addr + Form::<K, V>::LEAF.keys, node.len());
+        tx.core.log(addr, (len * size_of::<K>()) as u64);
+        // SAFETY: N1 for the keys, which begin at the same place in both kinds; T2; logged just now (I1). This is the only
+        // access to the node, and it ends here (I2); the values lie beside the keys.
+        let keys = unsafe { std::slice::from_raw_parts_mut(with_exposed_provenance_mut(addr as usize), len) };
+        (keys, node.values())
+    }
+
     /// The key at `index`, and its value for changing, which alone is remembered.
     #[inline]
     pub(crate) fn into_element(self, index: usize, tx: &Tx<'p>) -> Option<(&'a K, &'a mut V)> {
