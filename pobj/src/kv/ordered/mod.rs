@@ -1,8 +1,11 @@
 //! The ordered engine: parts of the key space side by side, each a tree behind a lock of its own.
 //!
 //! A *part* has the keys from its *fence*, which it owns a copy of, up to the next part's. The first part has no fence and is
-//! always there. The others' owners lie in the *row*, a tree by fences behind a lock. Both kinds of tree keep the first eight
-//! bytes of a key beside the pointer to the rest (see [`order`]), so a search reads other blocks only where those are alike.
+//! always there. The others' owners lie in the *row*, a tree by fences behind a lock. Both kinds of tree keep eight bytes of
+//! a key, its *head*, beside the pointer to the rest (see [`order`]), so a search reads other blocks only where those are
+//! alike. In the row, and in the first part, it is the first eight bytes. In a part between two fences it is what follows the bytes
+//! that both fences begin with, as then do all keys between them (the prefix truncation of Bayer and Unterauer's prefix B-trees,
+//! 1977).
 //!
 //! A transaction looks a key's part up in the row, takes the part's lock, and leaves the row at once ([`LockBox`]); it holds
 //! the part to its end. So transactions in different parts never wait for each other, and one that waits for a part keeps
@@ -19,6 +22,8 @@
 //! - **OR1** Whoever changes the row holds it alone to the end of its transaction, and holds the part whose keys go elsewhere.
 //! - **OR2** Nobody waits for the row while it holds a lock that it only waited for. So an operation on one key waits for one
 //!   lock at a time, holding nothing, and never for itself.
+//! - **OR3** The heads of a part leave out as many bytes as its entry says, which are no more than its fence and the next one
+//!   have in common. Both change together, under the row's lock and the part's.
 //!
 //! What is where rests on the order. A wrong one, or a damaged file's keys in no order, make searches miss; each walk still
 //! ends, for it follows trees that validation has seen.
@@ -29,6 +34,8 @@ mod locate;
 mod order;
 mod scan;
 mod store;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 use std::marker::PhantomData;
