@@ -135,7 +135,7 @@ const fn pool(name: &'static str, make: fn(&Path), check: fn(&Path)) -> Witness 
     }
 }
 
-const WITNESSES: [Witness; 9] = [
+const WITNESSES: [Witness; 10] = [
     pool("closed", |path| fill(&options(), path).close().unwrap(), |path| visit(path, ROUNDS, false)),
     pool("crashed", |path| crashed(&options(), path), |path| visit(path, ROUNDS + IN_JOURNAL, true)),
     pool("crashed-line", |path| crashed(&line(), path), |path| visit(path, ROUNDS + IN_JOURNAL, true)),
@@ -152,6 +152,14 @@ const WITNESSES: [Witness; 9] = [
         name: "kv-ordered",
         make: stores::make_ordered,
         check: stores::check_ordered,
+        open: stores::open_ordered,
+        open_read_only: None,
+        header: POOL,
+    },
+    Witness {
+        name: "kv-ordered-alike",
+        make: stores::make_alike,
+        check: stores::check_alike,
         open: stores::open_ordered,
         open_read_only: None,
         header: POOL,

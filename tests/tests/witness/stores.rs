@@ -135,6 +135,39 @@ pub fn open_ordered(path: &Path) -> Result<()> {
     Store::<Ordered>::open(path).map(drop)
 }
 
+/// One of keys that tell apart only behind what many have in common.
+fn long_key(number: u64) -> Vec<u8> {
+    format!("country/town {}/street/{:09}", number % 3, number * 7919).into_bytes()
+}
+
+pub fn make_alike(path: &Path) {
+    let options = Store::<Ordered>::options().size(64 << 10).max_size(16 << 20).ring_size(64 << 10);
+    let store = options.create_store(living(path)).unwrap();
+    for number in 0..RECORDS {
+        store.put(&long_key(number * 37 % RECORDS), &value(number % 5)).unwrap();
+    }
+    fs::copy(living(path), path).unwrap();
+}
+
+pub fn check_alike(path: &Path) {
+    let store = Store::<Ordered>::open(path).unwrap();
+    let mut model: Model = (0..RECORDS).map(|n| (long_key(n * 37 % RECORDS), value(n % 5))).collect();
+    let compare = |store: &Store<Ordered>, model: &Model| {
+        let now = store.read().unwrap();
+        assert!(now.iter().eq(model.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))));
+        assert!(model.iter().all(|(key, value)| now.get(key) == Some(value.as_slice())));
+    };
+    compare(&store, &model);
+    for number in RECORDS..2 * RECORDS {
+        store.put(&long_key(number), b"new").unwrap();
+        model.insert(long_key(number), b"new".to_vec());
+        assert!(store.remove(&long_key(number - RECORDS)).unwrap());
+        model.remove(&long_key(number - RECORDS));
+    }
+    compare(&store, &model);
+    store.close().unwrap();
+}
+
 /// From the last key to the first.
 struct Backwards;
 
