@@ -18,6 +18,12 @@ pub(crate) struct Hooked {
     pub(crate) hook: Box<Hook>,
 }
 
+/// How long a test waits for what is to happen before it fails. `POBJ_PATIENCE`, in seconds, is for who expects failures.
+pub(crate) fn patience() -> Duration {
+    let seconds = std::env::var("POBJ_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
 /// Holds up the first operation of a name at or behind an offset, until it is told how that is to end.
 pub(crate) fn held(name: &'static str, from: u64) -> (Box<Hook>, Receiver<()>, Sender<Result<()>>) {
     let (reached, is_reached) = channel();
@@ -28,7 +34,7 @@ pub(crate) fn held(name: &'static str, from: u64) -> (Box<Hook>, Receiver<()>, S
         if what == name && at >= from && !met.swap(true, Ordering::Relaxed) {
             reached.send(()).unwrap();
             // A test that has failed does not come back to it.
-            return ends.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+            return ends.lock().unwrap().recv_timeout(patience()).unwrap();
         }
         Ok(())
     };

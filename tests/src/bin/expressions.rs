@@ -192,7 +192,7 @@ impl Campaign {
             let open: Vec<&Mutant> = mutants.iter().filter(open).collect();
             let arguments = ["--no-config", "-p", "pobj", "--features", "sim", "-C=--lib"];
             // Built without optimization, they are ready sooner than they would run faster.
-            let settings = [("CARGO_PROFILE_DEV_OPT_LEVEL", "0")];
+            let settings = [("CARGO_PROFILE_DEV_OPT_LEVEL", "0"), ("POBJ_PATIENCE", "4")];
             self.run(&open, TIMEOUTS[0], &settings, &arguments, &["--", "--", tests])?;
         }
         Ok(())

@@ -5,7 +5,7 @@ mod waits;
 
 use crate::ground::error::Result;
 use crate::layout::geometry::Geometry;
-use crate::media::hooked::{Hook, Hooked, held};
+use crate::media::hooked::{Hook, Hooked, held, patience};
 use crate::media::{Domain, ImageMode, Media, Placement, RamMedia};
 
 const POOL: u64 = 77;

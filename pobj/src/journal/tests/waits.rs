@@ -84,7 +84,7 @@ impl Scene {
     fn until_somebody_waits(&self) {
         let begun = Instant::now();
         while self.journal.lock().waiting == 0 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "nobody waits");
+            assert!(begun.elapsed() < patience(), "nobody waits");
             thread::yield_now();
         }
     }
@@ -93,7 +93,7 @@ impl Scene {
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(begun.elapsed() < patience(), "{what}");
         thread::sleep(Duration::from_millis(1));
     }
 }
