@@ -346,3 +346,84 @@ impl Journal {
         self.media.sync()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Would catch entries that are brought home wrongly, lines that are not flushed although they were stored, and lines that
+    //! are flushed again and again.
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::media::RamMedia;
+    use crate::media::hooked::Hooked;
+
+    const LEN: u64 = 1 << 20;
+
+    /// What the medium was asked, in order, when these entries were brought home; and what it holds then.
+    fn bring_home(entries: &[Entry<'_>]) -> (Vec<(&'static str, u64)>, Vec<u8>) {
+        let memory = RamMedia::new(LEN).unwrap().with_domain(crate::media::Domain::CacheLine);
+        memory.grow(LEN).unwrap();
+        memory.write(0, &[0xEE; LEN as usize]).unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&asked);
+        let hook = move |what, at| {
+            told.lock().unwrap().push((what, at));
+            Ok(())
+        };
+        let media = Hooked { memory: memory.clone(), hook: Box::new(hook) };
+        let mut lines = Lines::new(&media, Buffers::default());
+        entries.iter().for_each(|entry| lines.add(*entry).unwrap());
+        lines.flush().unwrap();
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        (asked, memory.bytes())
+    }
+
+    #[test]
+    fn what_is_short_is_stored_and_flushed_and_what_is_whole_is_written() {
+        let words: Vec<u8> = (0..WHOLE as u32 * 2).map(|at| at as u8).collect();
+        let at = |offset, len: usize| Entry::Words { offset, words: &words[..len] };
+        let (asked, bytes) = bring_home(&[
+            at(0x1008, 8),
+            // Whole lines; a whole line's length elsewhere, and the beginning of one.
+            at(0x2000, 64),
+            at(0x3008, 64),
+            at(0x3100, 72),
+            // Many words, and one fewer.
+            at(0x4008, WHOLE),
+            at(0x5008, WHOLE - 8),
+            Entry::Zeros { offset: 0x6008, count: 3 },
+            Entry::Zeros { offset: 0x7000, count: 1125 },
+        ]);
+        let stores = [0x1008, 0x3008, 0x3100, 0x5008].map(|at| ("store", at));
+        let writes = [0x2000, 0x4008, 0x6008, 0x7000, 0x8000, 0x9000].map(|at| ("write", at));
+        let lines = [0x1000, 0x3000, 0x3040, 0x3100, 0x3140, 0x5000, 0x5040, 0x5080, 0x50C0];
+        let named = |name| asked.iter().copied().filter(move |(what, _)| *what == name).collect::<Vec<_>>();
+        assert_eq!(named("store"), stores);
+        assert_eq!(named("write"), writes);
+        assert_eq!(named("flush"), lines.map(|at| ("flush", at)));
+        assert_eq!(asked.len(), 4 + 6 + 9);
+        let mut expected = vec![0xEE; LEN as usize];
+        for (offset, len) in
+            [(0x1008, 8), (0x2000, 64), (0x3008, 64), (0x3100, 72), (0x4008, WHOLE), (0x5008, WHOLE - 8)]
+        {
+            expected[offset..offset + len].copy_from_slice(&words[..len]);
+        }
+        expected[0x6008..0x6020].fill(0);
+        expected[0x7000..0x7000 + 9000].fill(0);
+        assert!(bytes == expected);
+    }
+
+    #[test]
+    fn lines_that_change_often_are_flushed_once() {
+        let word = [7; 8];
+        let entries: Vec<_> =
+            (0..3000).map(|number| Entry::Words { offset: number % 1000 * 64 + 8, words: &word }).collect();
+        let (asked, _) = bring_home(&entries);
+        assert_eq!(asked.iter().filter(|(what, _)| *what == "flush").count(), 1000);
+        // Two that take each other's place among the recent ones.
+        let far = RECENT_LINES as u64 * 64;
+        let entries = [0, far, 0].map(|offset| Entry::Words { offset, words: &word });
+        let flushed: Vec<_> = bring_home(&entries).0.split_off(3);
+        assert_eq!(flushed, [("flush", 0), ("flush", far), ("flush", 0)]);
+    }
+}

@@ -425,6 +425,103 @@ mod tests {
         assert_eq!((memory[1], memory[13]), (9, 9));
     }
 
+    fn all(body: &Body) -> Vec<Entry<'_>> {
+        entries(bytemuck::cast_slice(body.words())).collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Catches contents that are told less shortly than they can be, or at the wrong place.
+    #[test]
+    fn contents_are_told_shortly() {
+        assert!(ZEROS_WORTH > 1);
+        let few = ZEROS_WORTH - 1;
+        for zeros in 0..ZEROS_WORTH + 3 {
+            for (before, behind) in [(0, 0), (0, 1), (1, 0), (2, 3)] {
+                let new = [vec![5; before], vec![0; zeros], vec![6; behind]].concat();
+                let mut body = Body::default();
+                body.contents(800, &new);
+                let mut memory = vec![9; 120];
+                replay(body.words(), &mut memory);
+                assert_eq!(memory[100..100 + new.len()], new);
+                assert!(memory[..100].iter().chain(&memory[100 + new.len()..]).all(|word| *word == 9));
+                let runs = match zeros {
+                    _ if new.is_empty() => 0,
+                    zeros if zeros <= few => 1,
+                    _ => 1 + usize::from(before > 0) + usize::from(behind > 0),
+                };
+                assert_eq!(all(&body).len(), runs, "{before} {zeros} {behind}");
+                assert_eq!(body.is_empty(), new.is_empty());
+            }
+        }
+        // Of all zeros, and of more than a head can count, each in one entry.
+        for count in [1, COUNT_MAX, COUNT_MAX + 1] {
+            let mut body = Body::default();
+            body.zeros(24, count);
+            assert_eq!(all(&body), [Entry::Zeros { offset: 24, count }]);
+            assert_eq!(body.words().len(), 1 + usize::from(count > COUNT_MAX));
+        }
+    }
+
+    /// Catches differences that join what is far apart, or do not join what is not.
+    #[test]
+    fn runs_one_word_apart_are_one() {
+        for (changed, runs) in
+            [(&[3, 4, 5][..], 1), (&[3, 5], 1), (&[3, 6], 2), (&[0], 1), (&[0, 99], 2), (&[], 0)]
+        {
+            let old = vec![1; 100];
+            let mut new = old.clone();
+            changed.iter().for_each(|at: &usize| new[*at] = 2);
+            let mut body = Body::default();
+            body.difference(80, &old, &new);
+            assert_eq!(all(&body).len(), runs, "{changed:?}");
+            let mut memory = vec![1; 120];
+            replay(body.words(), &mut memory);
+            assert_eq!(memory[10..110], new);
+        }
+        for (old, new) in [(1, 1), (1, 2)] {
+            let mut body = Body::default();
+            body.difference(80, &[old], &[new]);
+            assert_eq!(body.words().len(), if old == new { 0 } else { 2 });
+        }
+    }
+
+    /// Catches memory that a large transaction leaves with a body for ever, and a small one's that is given back.
+    #[test]
+    fn a_cleared_body_keeps_little() {
+        for (words, kept) in [(100, true), ((1 << 20) + 1, false)] {
+            let mut body = Body::default();
+            body.words.reserve_exact(words);
+            body.word(8, 1);
+            body.clear();
+            assert!(body.is_empty());
+            assert_eq!(body.words.capacity() > 0, kept);
+        }
+    }
+
+    /// Catches a header that is not asked what it claims, or believed where it cannot be one of this pool's.
+    #[test]
+    fn what_headers_claim() {
+        let header = |kind| Header { txid: 9, horizon: 5, len: HEADER_LEN, kind };
+        let bytes = |kind| {
+            let mut words = Vec::new();
+            encode(&mut words, SALT, 0, header(kind), &[]);
+            bytemuck::cast_slice::<u64, u8>(&words).to_vec()
+        };
+        for (kind, code) in [(Kind::Body, 0), (Kind::Spill, 0), (Kind::Undo, 1), (Kind::Commit, 1)] {
+            let claims = |txid| claims_durable(&bytes(kind), SALT.pool_id, txid);
+            assert_eq!(kind.is_in_place(), code == 1);
+            assert_eq!([4, 5, 6, 8, 10].map(claims), [true, true, false, false, false]);
+            // In place the record before it was durable when this one was made.
+            assert_eq!(claims(9), code == 1, "{kind:?}");
+            assert!(!claims_durable(&bytes(kind), SALT.pool_id + 1, 4));
+            assert!(!claims_durable(&bytes(kind)[..HEADER_LEN - 1], SALT.pool_id, 4));
+            assert!(claims_durable(&bytes(kind)[..HEADER_LEN], SALT.pool_id, 4));
+        }
+        assert_eq!(claimed_len(&bytes(Kind::Body), SALT.pool_id), Some(HEADER_LEN));
+        assert_eq!(claimed_len(&bytes(Kind::Body)[..HEADER_LEN - 1], SALT.pool_id), None);
+        assert_eq!(claimed_len(&bytes(Kind::Body), SALT.pool_id + 1), None);
+        assert!(!planted_bug());
+    }
+
     #[test]
     fn long_runs_are_split_and_long_zeros_are_not() {
         let new = vec![7u64; 70_000];

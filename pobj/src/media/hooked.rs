@@ -55,6 +55,14 @@ impl Media for Hooked {
         (self.hook)("read", offset)?;
         self.memory.read(offset, into)
     }
+    fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        (self.hook)("store", offset)?;
+        self.memory.store(offset, bytes)
+    }
+    fn flush(&self, offset: u64, len: u64) -> Result<()> {
+        (self.hook)("flush", offset)?;
+        self.memory.flush(offset, len)
+    }
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         (self.hook)("write", offset)?;
         self.memory.write(offset, bytes)
