@@ -1,4 +1,4 @@
-//! Lists of what is known, each entry with its reason: `path | part | … | reason`, one to a line. An entry that fits nothing
+//! Lists of what is known, each entry with its reason: `path | part | ... | reason`, one to a line. An entry that fits nothing
 //! is as wrong as one that is not there.
 
 use std::fs;

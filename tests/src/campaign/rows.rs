@@ -84,13 +84,15 @@ pub const ROWS: [Row; 14] = [
         what: "In a copy of the sources each flush, fence, sync, durable write, salt and test of a checksum is removed, or \
                moved before the write that precedes it or behind the one that follows, one place at a time. Every \
                such change must be noticed by a crash suite; what no crash can show is listed with its reason. \
-               `cargo mutants` changes every expression of journal, heap and recovery.",
+               `cargo mutants` changes every expression of journal, heap, opening and creating: first the unit tests of \
+               their modules must notice, then the suites. `tests/evidence/expressions.txt` lists those that were \
+               noticed so far.",
         ci: &[Run::tested("cargo test -p tests --test crash_planted -- --nocapture")],
         long: &[
             Run::of(MUTATE),
             Run::of("cargo run --release -p tests --bin mutate -- long"),
             Run::needing(
-                "cargo mutants --sharding round-robin --shard 0/48 -j 1 --timeout 150",
+                "cargo run --release -p tests --bin expressions",
                 "cargo mutants --version",
                 "no cargo-mutants on this machine (cargo install cargo-mutants)",
             ),
