@@ -353,15 +353,17 @@ mod tests {
     //! are flushed again and again.
     use std::sync::Mutex;
 
+    use super::super::Durability;
+    use super::super::tests::{RING_LEN, Scene, body, quiet, scene};
     use super::*;
-    use crate::media::RamMedia;
     use crate::media::hooked::Hooked;
+    use crate::media::{Domain, ImageMode, RamMedia, counts_here};
 
     const LEN: u64 = 1 << 20;
 
     /// What the medium was asked, in order, when these entries were brought home; and what it holds then.
     fn bring_home(entries: &[Entry<'_>]) -> (Vec<(&'static str, u64)>, Vec<u8>) {
-        let memory = RamMedia::new(LEN).unwrap().with_domain(crate::media::Domain::CacheLine);
+        let memory = RamMedia::new(LEN).unwrap().with_domain(Domain::CacheLine);
         memory.grow(LEN).unwrap();
         memory.write(0, &[0xEE; LEN as usize]).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -425,5 +427,114 @@ mod tests {
         let entries = [0, far, 0].map(|offset| Entry::Words { offset, words: &word });
         let flushed: Vec<_> = bring_home(&entries).0.split_off(3);
         assert_eq!(flushed, [("flush", 0), ("flush", far), ("flush", 0)]);
+    }
+
+    /// A pool's journal whose ring nobody empties by himself, and its end.
+    fn direct(ring_len: u64) -> (Scene, Appender) {
+        let scene = scene(Domain::CacheLine, ImageMode::Private, ring_len, quiet());
+        let end = scene.journal.appender();
+        (scene, end)
+    }
+
+    /// Appends a record that takes so many bytes of the ring, and makes it durable.
+    fn commit(scene: &Scene, end: &mut Appender, len: u64) -> u64 {
+        // An entry has a head and up to 65 535 words.
+        let words = (len as usize - record::HEADER_LEN) / 8;
+        let body = body(scene, words - words.div_ceil(1 << 16), end.last_txid + 1);
+        assert_eq!(record::padded_len(body.len()), len);
+        let txid = scene.journal.append(end, &body, Durability::Immediate).unwrap();
+        scene.journal.wait_durable(txid, counts_here()).unwrap();
+        txid
+    }
+
+    /// Catches a record that is put elsewhere, or makes others go, although it would fit.
+    #[test]
+    fn a_ring_can_be_filled_to_its_last_line() {
+        let (scene, mut end) = direct(RING_LEN);
+        let (line, rest) = (128, RING_LEN / 2);
+        for _ in 0..(RING_LEN - rest) / line {
+            commit(&scene, &mut end, line);
+        }
+        // As long as a record in the ring may be.
+        commit(&scene, &mut end, rest);
+        assert_eq!((end.tail, scene.journal.progress.used()), (RING_LEN, RING_LEN));
+        assert_eq!((scene.journal.counts().checkpoints, scene.journal.counts().spills), (0, 0));
+        assert_eq!(scene.journal.progress.tail(), RING_LEN);
+        let commits = scene.journal.progress.records();
+        assert_eq!(commits, (RING_LEN - rest) / line + 1);
+        assert_eq!(scene.recover(scene.memory.bytes()), (commits, commits));
+        // Only now somebody must go; and what is a line longer than that goes elsewhere.
+        commit(&scene, &mut end, line);
+        assert_eq!((scene.journal.counts().checkpoints, scene.journal.progress.used()), (1, line));
+        commit(&scene, &mut end, rest + 64);
+        assert_eq!(scene.journal.counts().spills, 1);
+        assert_eq!(scene.journal.lock().spills.front().map(|spill| spill.txid), Some(end.last_txid));
+        scene.journal.checkpoint().unwrap();
+        assert!(scene.journal.lock().spills.is_empty());
+        assert_eq!(scene.recover(scene.memory.bytes()), (0, commits + 2));
+    }
+
+    /// Catches a writer that begins at the wrong place, or rouses the background too early, too late, or without an end.
+    #[test]
+    fn the_background_is_roused_at_half_a_ring_and_now_and_then_behind_it() {
+        let (scene, mut end) = direct(RING_LEN);
+        let idle = |is: bool| std::mem::replace(&mut scene.journal.lock().background_idle, is);
+        for lap in 0..3 {
+            let begin = end.tail;
+            assert_eq!((begin, end.lap, end.look_at), (lap * RING_LEN, begin, begin + RING_LEN / 2));
+            idle(true);
+            while end.tail + 128 < begin + RING_LEN / 2 {
+                commit(&scene, &mut end, 128);
+            }
+            assert!(idle(true), "roused at {} of {RING_LEN}", end.tail - begin);
+            commit(&scene, &mut end, 128);
+            assert!(!idle(true), "not roused");
+            assert_eq!(end.look_at, end.tail + RING_LEN / ROUSE_AGAIN);
+            while end.tail + 128 < begin + RING_LEN / 2 + RING_LEN / ROUSE_AGAIN {
+                commit(&scene, &mut end, 128);
+            }
+            assert!(idle(true), "roused at {} of {RING_LEN}", end.tail - begin);
+            // A checkpoint that was made meanwhile is found out about, and nobody is roused.
+            scene.journal.checkpoint().unwrap();
+            let head = end.tail;
+            commit(&scene, &mut end, 128);
+            assert!(idle(true), "roused for nothing");
+            assert_eq!((end.head, end.look_at), (head, head + RING_LEN / 2));
+            while end.tail < begin + RING_LEN {
+                commit(&scene, &mut end, 128);
+            }
+            scene.journal.checkpoint().unwrap();
+            end = scene.journal.appender();
+        }
+        // In the middle of a lap as well.
+        commit(&scene, &mut end, 128);
+        scene.journal.checkpoint().unwrap();
+        let end = scene.journal.appender();
+        assert_eq!((end.tail, end.lap, end.head), (3 * RING_LEN + 128, 3 * RING_LEN, end.tail));
+        assert_eq!(end.look_at, end.tail + RING_LEN / 2);
+    }
+
+    /// Catches memory of a large record that is kept for ever, and a small one's that is given back each time.
+    #[test]
+    fn the_memory_of_large_records_is_given_back() {
+        let (scene, mut end) = direct(4 << 20);
+        commit(&scene, &mut end, 1 << 20);
+        assert!(end.scratch.capacity() >= 1 << 17);
+        commit(&scene, &mut end, (1 << 20) + 64);
+        assert_eq!(end.scratch.capacity(), 0);
+    }
+
+    /// Catches records that do not say how much was durable when they were made.
+    #[test]
+    fn records_say_what_was_durable() {
+        let (scene, mut end) = direct(RING_LEN);
+        assert_eq!([128; 3].map(|len| commit(&scene, &mut end, len)), [1, 2, 3]);
+        let bytes = scene.memory.bytes();
+        let header = |number: u64| {
+            let at = (scene.geometry.ring_offset + number * 128) as usize;
+            record::decode(&bytes[at..at + 128], scene.journal.salt, number * 128).unwrap()
+        };
+        let said = [0, 1, 2].map(|number| (header(number).txid, header(number).horizon));
+        assert_eq!(said, [(1, 0), (2, 1), (3, 2)]);
     }
 }

@@ -244,6 +244,10 @@ impl Campaign {
         let Ok(runs) = fs::read_dir(&self.kept) else { return Ok(fates) };
         for run in runs.flatten() {
             let file = run.path().join("mutants.out/outcomes.json");
+            // A run that was stopped before its first result.
+            if !file.exists() {
+                continue;
+            }
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             note(&mut fates, &text).map_err(|error| format!("{}: {error}", file.display()))?;
         }

@@ -7,13 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::record::{Body, padded_len};
-use super::super::{
-    Background, Durability, Journal, Place, RingState, UndoLog, format_state, recover_into_home,
-};
+use super::super::record::padded_len;
+use super::super::{Background, UndoLog};
 use super::*;
 use crate::ground::error::Error;
-use crate::layout::geometry::SUPERBLOCK;
 use crate::media::{MediaCounts, counts_here};
 
 /// The ways to use a journal.
@@ -23,71 +20,12 @@ const WAYS: [(Domain, ImageMode); 3] = [
     (Domain::CacheLine, ImageMode::InPlace),
 ];
 
-/// An open pool's journal, its medium, and what it asked of it.
-struct Scene {
-    journal: Arc<Journal>,
-    memory: RamMedia,
-    geometry: Geometry,
-}
-
-fn scene(domain: Domain, image: ImageMode, ring_len: u64, hook: Box<Hook>) -> Scene {
-    let geometry = geometry(ring_len);
-    let memory = RamMedia::new(geometry.max_len).unwrap().with_domain(domain);
-    memory.grow(geometry.max_len).unwrap();
-    format_state(&memory, POOL, EPOCH).unwrap();
-    let state = RingState::load(&memory, POOL, ring_len).unwrap();
-    let media: Arc<dyn Media> = Arc::new(Hooked { memory: memory.clone(), hook });
-    let journal = Arc::new(Journal::new(media, POOL, &geometry, state, image).unwrap());
-    Scene { journal, memory, geometry }
-}
-
-fn quiet() -> Box<Hook> {
-    Box::new(|_, _| Ok(()))
-}
-
 fn broken() -> Error {
     Error::io("ask a medium that fails", std::io::Error::from_raw_os_error(5))
 }
 
 fn is_broken(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(5))
-}
-
-/// A body of so many words at the heap's start, all of one value.
-fn body(scene: &Scene, count: usize, value: u64) -> Vec<u64> {
-    let mut body = Body::default();
-    body.words_at(scene.geometry.heap_start, &vec![value; count]);
-    body.words().to_vec()
-}
-
-impl Scene {
-    /// What a recovery of these bytes finds: how many transactions it replays, and the heap's first word.
-    fn recover(&self, bytes: Vec<u8>) -> (u64, u64) {
-        let g = &self.geometry;
-        let place = Place {
-            pool_id: POOL,
-            ring: g.ring_offset..g.ring_offset + g.ring_len,
-            home: [SUPERBLOCK..g.dir_offset + g.dir_len, g.heap_start..g.max_len],
-        };
-        let media = self.memory.with_bytes(bytes);
-        let replayed = recover_into_home(&media, &place, 9).unwrap().replayed;
-        let mut word = [0; 8];
-        media.read(g.heap_start, &mut word).unwrap();
-        (replayed, u64::from_le_bytes(word))
-    }
-
-    fn append(&self, value: u64, durability: Durability) -> u64 {
-        self.journal.append(&mut self.journal.appender(), &body(self, 1, value), durability).unwrap()
-    }
-
-    /// Returns when somebody waits for the journal, with the ring as it is then.
-    fn until_somebody_waits(&self) {
-        let begun = Instant::now();
-        while self.journal.lock().waiting == 0 {
-            assert!(begun.elapsed() < patience(), "nobody waits");
-            thread::yield_now();
-        }
-    }
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -537,5 +475,44 @@ fn what_could_not_be_cut_is_before_anybody_needs_the_space() {
         assert!(scene.memory.len().unwrap() > kept && journal.alone_with_length().is_none());
         journal.settle_spills().unwrap();
         assert!(scene.memory.len().unwrap() == kept && journal.alone_with_length().is_some());
+    }
+}
+
+/// Catches a checkpoint that reads the ring beyond its end, or not from its beginning, and one that keeps bodies outside it.
+#[test]
+fn the_ring_is_used_lap_after_lap() {
+    for domain in [Domain::Page, Domain::CacheLine] {
+        let scene = scene(domain, ImageMode::Private, RING_LEN, quiet());
+        let mut end = scene.journal.appender();
+        let mut commit = |words: usize, value: u64| {
+            let before = counts_here();
+            let body = body(&scene, words, value);
+            let txid = scene.journal.append(&mut end, &body, Durability::Immediate).unwrap();
+            scene.journal.wait_durable(txid, before).unwrap();
+        };
+        // Records of several lengths, so that laps end differently.
+        let commits = 4 * RING_LEN / 300;
+        (1..=commits).for_each(|number| commit(7 + number as usize % 50, number));
+        assert!(scene.journal.counts().checkpoints >= 3);
+        assert_eq!(scene.recover(scene.memory.bytes()).1, commits, "{domain}");
+        scene.journal.checkpoint().unwrap();
+        // One that lies outside the ring, and one behind it that home does not have yet.
+        commit(RING_LEN as usize / 16, commits + 1);
+        commit(1, commits + 2);
+        assert_eq!(scene.journal.lock().spills.len(), 1);
+        assert_eq!(scene.recover(scene.memory.bytes()).1, commits + 2, "{domain}");
+        scene.journal.checkpoint().unwrap();
+        assert!(scene.journal.lock().spills.is_empty(), "{domain}");
+        assert_eq!(scene.recover(scene.memory.bytes()), (0, commits + 2), "{domain}");
+    }
+}
+
+/// Catches a thread that outlives its pool.
+#[test]
+fn the_background_ends_with_its_pool() {
+    for (domain, image) in WAYS {
+        let scene = scene(domain, image, RING_LEN, quiet());
+        drop(Background::start(Arc::clone(&scene.journal)).unwrap());
+        assert_eq!(Arc::strong_count(&scene.journal), 1);
     }
 }
