@@ -688,7 +688,7 @@ struct Liar<const KIND: u8>;
 static LIES: AtomicU64 = AtomicU64::new(1);
 
 impl<const KIND: u8> Order for Liar<KIND> {
-    const NAME: &'static str = ["random", "less", "equal", "greater", "wheel"][KIND as usize];
+    const NAME: &'static str = ["random", "less", "equal", "greater", "wheel", "alike"][KIND as usize];
 
     fn compare(a: &[u8], b: &[u8]) -> Ordering {
         match KIND {
@@ -702,6 +702,8 @@ impl<const KIND: u8> Order for Liar<KIND> {
             1 => Ordering::Less,
             2 => Ordering::Equal,
             3 => Ordering::Greater,
+            // The truth, but for what keys have in common.
+            5 => a.cmp(b),
             // Each is before those that follow it half the way round.
             _ => match b.first().unwrap_or(&0).wrapping_sub(*a.first().unwrap_or(&0)) {
                 0 => Ordering::Equal,
@@ -712,8 +714,17 @@ impl<const KIND: u8> Order for Liar<KIND> {
     }
 
     fn head(key: &[u8]) -> u64 {
-        // Now and then another number for the same key.
-        if KIND == 0 { LIES.load(Relaxed) % 3 + key.len() as u64 % 2 } else { 0 }
+        match KIND {
+            // Now and then another number for the same key.
+            0 => LIES.load(Relaxed) % 3 + key.len() as u64 % 2,
+            5 => Bytewise::head(key),
+            _ => 0,
+        }
+    }
+
+    fn common_len(low: &[u8], _: &[u8]) -> usize {
+        let lie = LIES.fetch_add(1, Relaxed) as usize;
+        if KIND == 0 || KIND == 5 { [0, 3, low.len(), low.len() + 1, 1 << 31, 1 << 40][lie % 6] } else { 0 }
     }
 }
 
@@ -770,6 +781,7 @@ fn orders_that_lie_break_nothing() {
     lie::<2>();
     lie::<3>();
     lie::<4>();
+    lie::<5>();
 }
 
 /// What a callback ends with is reported, and it leaves no lock held, whatever it ends with (B41, B48).
