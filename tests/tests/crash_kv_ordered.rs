@@ -82,6 +82,9 @@ const STEPS: [Step; 18] = [
     (7, 3, Kind::Put(100)),
 ];
 
+/// The first number whose key begins as many others do.
+const ALIKE: u64 = 1000;
+
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// What the pool holds, and blocks in use.
@@ -92,8 +95,11 @@ struct Shown {
     blocks: u64,
 }
 
-/// Keys of several lengths, the first of them empty.
+/// Keys of several lengths, the first of them empty; and from [`ALIKE`] on such as begin alike, of two kinds.
 fn key(n: u64) -> Vec<u8> {
+    if n >= ALIKE {
+        return [&b"what many of these/begin with"[..12 + (n % 2) as usize * 17], &n.to_be_bytes()].concat();
+    }
     n.to_le_bytes()
         .iter()
         .cycle()
@@ -227,6 +233,24 @@ const WIDE: Plan = Plan {
     uses: &[(0, 40, Kind::Put(50)), (10, 60, Kind::Batch), (0, 30, Kind::Update)],
 };
 
+/// Parts whose keys begin alike: their heads change where fences come and go.
+const SAME: Plan = Plan {
+    steps: &[
+        (0, 3, Kind::Put(12)),
+        (ALIKE, 90, Kind::Put(9)),
+        (ALIKE + 90, 60, Kind::Put(9)),
+        (ALIKE + 20, 110, Kind::Remove),
+        (ALIKE, 100, Kind::Put(10)),
+        (ALIKE + 100, 60, Kind::Remove),
+        (0, 40, Kind::Pop),
+        (2, 12, Kind::Put(11)),
+    ],
+    given_up: [(ALIKE + 10, 60, Kind::Remove), (ALIKE + 300, 90, Kind::Put(8))],
+    cuts: 40,
+    samples: 4,
+    uses: &[(ALIKE + 40, 90, Kind::Put(8)), (ALIKE + 10, 100, Kind::Remove)],
+};
+
 /// Every cut, and every state of those that leave at most twelve things open.
 const DEEP: Plan = Plan {
     steps: &[
@@ -328,6 +352,11 @@ fn run_and_cut(mode: Mode, plan: &Plan) {
 #[test]
 fn maps_survive_crashes() {
     Mode::ALL.into_iter().for_each(|mode| run_and_cut(mode, &WIDE));
+}
+
+#[test]
+fn heads_survive_crashes() {
+    Mode::ALL.into_iter().for_each(|mode| run_and_cut(mode, &SAME));
 }
 
 #[test]
