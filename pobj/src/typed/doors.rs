@@ -39,7 +39,8 @@ impl<'g, R: Persistent> ReadGuard<'g, R> {
         core.check_readable()?;
         let free = running::try_begin_reading(core)?;
         let addr = core.root_addr();
-        Ok(free.then_some(Self { core, addr, root: PhantomData, _not_send: StaysOnItsThread::HERE }))
+        // A guard that may not be must not be made: its end would end somebody else's.
+        Ok(free.then(|| Self { core, addr, root: PhantomData, _not_send: StaysOnItsThread::HERE }))
     }
 
     /// Whether `addr` lies in the pool that this guard is of.

@@ -106,7 +106,8 @@ impl<'p, T> Locked<'p, T> {
     ) -> Result<Option<Borrow<'a, 'p, T>>> {
         const { Self::HAS_BYTES };
         let granted = tx.core.borrow(self.addr(), claim, patience)?;
-        Ok(granted.then_some(Borrow { locked: self, tx, claim, logged: false }))
+        // One that was not granted must not be made: its end would give back what nobody has borrowed.
+        Ok(granted.then(|| Borrow { locked: self, tx, claim, logged: false }))
     }
 }
 

@@ -311,4 +311,38 @@ mod tests {
         })
         .unwrap();
     }
+
+    /// A lock that was waited for, let go, and is busy again: what was not granted is not given back either.
+    #[test]
+    fn a_lock_that_is_busy_again_is_granted_later() {
+        let (_, pool) = pool();
+        fn read<'p>(root: &Root<'p>, tx: &Tx<'p>) -> Result<Option<u64>> {
+            let found = root.row.peek(tx, true, |row| row.as_slice()[0].try_read(tx))?;
+            Ok(found.transpose()?.flatten().map(|numbers| numbers.as_slice()[0]))
+        }
+        pool.share(|root, tx| {
+            let place = root.row.peek(tx, true, |row| row.as_slice()[0].place())?.ok_or(Error::Deadlock)?;
+            place.wait_to_read(tx)?;
+            place.let_go(tx);
+            std::thread::scope(|scope| {
+                let ((held, hears), (end, ends)) = (channel(), channel::<()>());
+                let pool = &pool;
+                let other = scope.spawn(move || {
+                    pool.share(|root, tx| {
+                        let first = guard(root, tx, 0)?;
+                        held.send(first.is_some()).unwrap();
+                        ends.recv().unwrap();
+                        Ok(())
+                    })
+                });
+                assert!(hears.recv().unwrap());
+                assert_eq!((read(root, tx)?, read(root, tx)?), (None, None));
+                end.send(()).unwrap();
+                other.join().unwrap()
+            })?;
+            assert_eq!(read(root, tx)?, Some(0));
+            Ok(())
+        })
+        .unwrap();
+    }
 }
