@@ -250,12 +250,9 @@ impl<'m> Applier<'m> {
 mod tests {
     //! Would catch a home that is written before it may be, a limit that loses words or their order, and a page that is
     //! completed with anything but what home holds.
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
     use crate::media::RamMedia;
-    use crate::media::hooked::Hooked;
+    use crate::media::hooked::{Hooked, noting};
 
     const LEN: u64 = 1 << 20;
 
@@ -292,17 +289,13 @@ mod tests {
 
     /// How many writes reach the medium.
     fn writes(add: impl FnOnce(&mut Applier<'_>)) -> u64 {
-        let count = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&count);
-        let hook = move |what: &'static str, _: u64| {
-            counted.fetch_add(u64::from(what == "write"), Ordering::Relaxed);
-            Ok(())
-        };
-        let media = Hooked { memory: media(), hook: Box::new(hook) };
+        let (hook, asked) = noting();
+        let media = Hooked { memory: media(), hook };
         let mut applier = Applier::new(&media);
         add(&mut applier);
         applier.write_out().unwrap();
-        count.load(Ordering::Relaxed)
+        let asked = asked.lock().unwrap();
+        asked.iter().filter(|(what, _)| *what == "write").count() as u64
     }
 
     /// Would catch memory that grows beyond its limits, and what is written in pieces that it need not have.

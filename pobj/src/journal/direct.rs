@@ -351,12 +351,10 @@ impl Journal {
 mod tests {
     //! Would catch entries that are brought home wrongly, lines that are not flushed although they were stored, and lines that
     //! are flushed again and again.
-    use std::sync::Mutex;
-
     use super::super::Durability;
     use super::super::tests::{RING_LEN, Scene, body, quiet, scene};
     use super::*;
-    use crate::media::hooked::Hooked;
+    use crate::media::hooked::{Hooked, noting};
     use crate::media::{Domain, ImageMode, RamMedia, counts_here};
 
     const LEN: u64 = 1 << 20;
@@ -366,13 +364,8 @@ mod tests {
         let memory = RamMedia::new(LEN).unwrap().with_domain(Domain::CacheLine);
         memory.grow(LEN).unwrap();
         memory.write(0, &[0xEE; LEN as usize]).unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&asked);
-        let hook = move |what, at| {
-            told.lock().unwrap().push((what, at));
-            Ok(())
-        };
-        let media = Hooked { memory: memory.clone(), hook: Box::new(hook) };
+        let (hook, asked) = noting();
+        let media = Hooked { memory: memory.clone(), hook };
         let mut lines = Lines::new(&media, Buffers::default());
         entries.iter().for_each(|entry| lines.add(*entry).unwrap());
         lines.flush().unwrap();

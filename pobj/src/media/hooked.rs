@@ -1,9 +1,9 @@
 //! A medium that can be watched, held up and made to fail, for the tests of what is built on media.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Domain, Image, ImageMode, Media, Placement, RamMedia};
@@ -16,6 +16,17 @@ pub(crate) type Hook = dyn Fn(&'static str, u64) -> Result<()> + Send + Sync;
 pub(crate) struct Hooked {
     pub(crate) memory: RamMedia,
     pub(crate) hook: Box<Hook>,
+}
+
+/// A hook that notes everything, in order, and where.
+pub(crate) fn noting() -> (Box<Hook>, Arc<Mutex<Vec<(&'static str, u64)>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    let hook = move |what, at| {
+        notes.lock().unwrap().push((what, at));
+        Ok(())
+    };
+    (Box::new(hook), asked)
 }
 
 /// How long a test waits for what is to happen before it fails. `POBJ_PATIENCE`, in seconds, is for who expects failures.
