@@ -36,6 +36,12 @@ struct Mutant {
     name: String,
     file: String,
     span: Span,
+    /// The line of source.
+    #[serde(skip)]
+    line: String,
+    /// What it is called where lines may move: path, line of source, change, and which of several like it.
+    #[serde(skip)]
+    key: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -90,11 +96,11 @@ fn main() -> Result<ExitCode, String> {
         env::args().skip(1).partition(|word| ["again", "judge"].contains(&word.as_str()));
     let ordered = |order: &str| orders.iter().any(|word| word == order);
     let mut campaign = Campaign { kept: root.join("target/mutants"), root, known: BTreeMap::new() };
-    let all = campaign.list()?;
-    let keys = keys(&all, |path| campaign.source(path));
+    let mut all = campaign.list()?;
+    look_up(&mut all, |path| fs::read_to_string(campaign.root.join(path)).unwrap_or_default());
     if !ordered("again") {
         let text = fs::read_to_string(campaign.root.join("tests/evidence").join(LIST)).unwrap_or_default();
-        campaign.known = known(&all, &keys, &text);
+        campaign.known = known(&all, &text);
     }
     let wanted = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word));
     let mutants: Vec<Mutant> = all.iter().filter(wanted).cloned().collect();
@@ -105,11 +111,10 @@ fn main() -> Result<ExitCode, String> {
     let fates = campaign.fates()?;
     if let Some(directory) = env::var_os("POBJ_EVIDENCE") {
         let file = Path::new(&directory).join(LIST);
-        fs::write(&file, list(&all, &keys, &fates))
-            .map_err(|error| format!("{}: {error}", file.display()))?;
+        fs::write(&file, list(&all, &fates)).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let names = Names::read(&campaign.root.join("tests/mutants.txt"), 2)?;
-    let verdict = Verdict::of(&mutants, &fates, names, |path| campaign.source(path));
+    let verdict = Verdict::of(&mutants, &fates, names);
     let before = mutants.iter().filter(|mutant| campaign.known.contains_key(&mutant.name)).count();
     Ok(verdict.tell(begun, words.is_empty(), before as u64))
 }
@@ -117,42 +122,40 @@ fn main() -> Result<ExitCode, String> {
 /// The file that lists the mutants that were noticed.
 const LIST: &str = "expressions.txt";
 
-/// What each mutant is called where lines may move: path, line of source, change, and which of several like it.
-fn keys<'m>(mutants: &'m [Mutant], read: impl Fn(&str) -> String) -> Vec<String> {
-    let mut sources: BTreeMap<&'m str, String> = BTreeMap::new();
+/// Finds the mutants' lines, and what they are called.
+fn look_up(mutants: &mut [Mutant], read: impl Fn(&str) -> String) {
+    let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    let key = |mutant: &'m Mutant| {
-        let file = mutant.file.as_str();
-        let source = sources.entry(file).or_insert_with(|| read(file));
-        let line = source.lines().nth(mutant.span.start.line - 1).unwrap_or_default().trim();
-        let change = mutant.name.splitn(4, ':').last().unwrap_or_default().trim();
-        let key = format!("{file} | {line} | {change}");
-        let number = seen.entry(key.clone()).or_default();
+    for Mutant { name, file, span, line, key } in mutants {
+        let source = sources.entry(file.clone()).or_insert_with(|| read(file));
+        *line = source.lines().nth(span.start.line - 1).unwrap_or_default().trim().to_owned();
+        let change = name.splitn(4, ':').last().unwrap_or_default().trim();
+        let alike = format!("{file} | {line} | {change}");
+        let number = seen.entry(alike.clone()).or_default();
         *number += 1;
-        format!("{key} | {number}")
-    };
-    mutants.iter().map(key).collect()
+        *key = format!("{alike} | {number}");
+    }
 }
 
-fn list(mutants: &[Mutant], keys: &[String], fates: &BTreeMap<String, Fate>) -> String {
-    let line = |(mutant, key): (&Mutant, &String)| {
+fn list(mutants: &[Mutant], fates: &BTreeMap<String, Fate>) -> String {
+    let line = |mutant: &Mutant| {
         let fate = fates.get(&mutant.name)?;
         let (_, word) = DECIDED.iter().find(|(known, _)| known == fate)?;
-        Some(format!("{word} | {key}\n"))
+        Some(format!("{word} | {}\n", mutant.key))
     };
-    mutants.iter().zip(keys).filter_map(line).collect()
+    mutants.iter().filter_map(line).collect()
 }
 
 /// What a list says of the mutants there are.
-fn known(mutants: &[Mutant], keys: &[String], list: &str) -> BTreeMap<String, Fate> {
+fn known(mutants: &[Mutant], list: &str) -> BTreeMap<String, Fate> {
     let lines = list.lines().filter_map(|line| line.split_once(" | "));
     let words: BTreeMap<&str, &str> = lines.map(|(word, key)| (key, word)).collect();
-    let fate = |(mutant, key): (&Mutant, &String)| {
-        let said = words.get(key.as_str())?;
+    let fate = |mutant: &Mutant| {
+        let said = words.get(mutant.key.as_str())?;
         let (fate, _) = DECIDED.iter().find(|(_, word)| word == said)?;
         Some((mutant.name.clone(), *fate))
     };
-    mutants.iter().zip(keys).filter_map(fate).collect()
+    mutants.iter().filter_map(fate).collect()
 }
 
 struct Campaign {
@@ -168,10 +171,6 @@ impl Campaign {
         let mut cargo = Command::new("cargo");
         cargo.arg("mutants").current_dir(&self.root).env_remove("POBJ_EVIDENCE");
         cargo
-    }
-
-    fn source(&self, path: &str) -> String {
-        fs::read_to_string(self.root.join(path)).unwrap_or_default()
     }
 
     /// All mutants there are.
@@ -292,14 +291,8 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn of(
-        mutants: &[Mutant],
-        fates: &BTreeMap<String, Fate>,
-        mut names: Names,
-        read: impl Fn(&str) -> String,
-    ) -> Self {
+    fn of(mutants: &[Mutant], fates: &BTreeMap<String, Fate>, mut names: Names) -> Self {
         let mut verdict = Self { mutants: mutants.len() as u64, ..Self::default() };
-        let mut sources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for mutant in mutants {
             let fate = fates.get(&mutant.name).copied().unwrap_or(Fate::Untried);
             verdict.viable += u64::from(fate != Fate::Unviable);
@@ -309,14 +302,11 @@ impl Verdict {
                 Fate::Timeout => verdict.endless += 1,
                 Fate::Untried => verdict.wrong.push(format!("not tried: {}", mutant.name)),
                 Fate::Missed => {
-                    let lines = sources
-                        .entry(&mutant.file)
-                        .or_insert_with(|| read(&mutant.file).lines().map(str::to_owned).collect());
-                    let line = lines.get(mutant.span.start.line - 1).map_or("", |line| line.trim());
-                    if names.has(&mutant.file, &[line, &mutant.name]) {
+                    let Mutant { name, file, line, .. } = mutant;
+                    if names.has(file, &[line, name]) {
                         verdict.named += 1;
                     } else {
-                        verdict.missed.push(format!("{}\n    {line}", mutant.name));
+                        verdict.missed.push(format!("{name}\n    {line}"));
                     }
                 }
             }
@@ -381,11 +371,20 @@ mod tests {
             name: name.to_owned(),
             file: "a.rs".to_owned(),
             span: Span { start: Place { line: 1 } },
+            line: String::new(),
+            key: String::new(),
         };
-        let mutants = ["caught", "endless", "invalid", "known", "lost", "late", "untried"].map(mutant);
+        let mut mutants = ["caught", "endless", "invalid", "known", "lost", "late", "untried"].map(mutant);
+        look_up(&mut mutants, |_| "the line\n".to_owned());
+        assert_eq!(mutants[0].key, "a.rs | the line | caught | 1");
+        let list = list(&mutants, &fates);
+        assert_eq!(list.lines().count(), 4);
+        let expected = [("caught", Fate::Caught), ("endless", Fate::Timeout), ("invalid", Fate::Unviable)];
+        let expected = expected.into_iter().chain([("late", Fate::Caught)]);
+        assert_eq!(known(&mutants, &list), expected.map(|(name, fate)| (name.to_owned(), fate)).collect());
         let names =
             Names::parse("a.rs | the line | known | it is so\na.rs | the line | unknown | it was\n", 2);
-        let verdict = Verdict::of(&mutants, &fates, names.unwrap(), |_| "the line\n".to_owned());
+        let verdict = Verdict::of(&mutants, &fates, names.unwrap());
         assert_eq!((verdict.mutants, verdict.viable, verdict.caught), (7, 6, 2));
         assert_eq!((verdict.endless, verdict.named), (1, 1));
         assert_eq!(verdict.missed, ["lost\n    the line"]);
