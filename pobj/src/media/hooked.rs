@@ -18,9 +18,12 @@ pub(crate) struct Hooked {
     pub(crate) hook: Box<Hook>,
 }
 
-/// A hook that notes everything, in order, and where.
-pub(crate) fn noting() -> (Box<Hook>, Arc<Mutex<Vec<(&'static str, u64)>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
+/// What a medium was asked, in order, and where.
+pub(crate) type Notes = Arc<Mutex<Vec<(&'static str, u64)>>>;
+
+/// A hook that notes everything.
+pub(crate) fn noting() -> (Box<Hook>, Notes) {
+    let asked = Notes::default();
     let notes = Arc::clone(&asked);
     let hook = move |what, at| {
         notes.lock().unwrap().push((what, at));
